@@ -1,0 +1,3 @@
+module github.com/isrd/isrd
+
+go 1.26
