@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# package-lock.json must install from whichever registry the reader's npm is set to: no download addresses in it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+if grep -nE '"resolved": "https?:' package-lock.json; then
+  echo 'package-lock.json records download addresses: remove it and node_modules, and run npm install (.npmrc leaves them out)' >&2
+  exit 1
+fi
