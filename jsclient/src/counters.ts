@@ -1,0 +1,47 @@
+/** What this process has counted since it started. */
+export interface Counters {
+  /** Reads that were asked for. */
+  gets: number;
+  /** Reads that were answered fresh. */
+  hits: number;
+  /** Reads that were answered with an old entry. */
+  stales: number;
+  /** Reads that were answered with nothing. */
+  misses: number;
+  /** Reads that the fallback answered because the daemon was away. */
+  fallbacks: number;
+  /** Writes that were asked for. */
+  sets: number;
+  /** Writes that the daemon did not take. */
+  setsRefused: number;
+  /** Leases that were given back because a response ended without a write. */
+  releases: number;
+  /** Revalidations that were asked for. */
+  revalidations: number;
+  /** Calls whose deadline passed. */
+  timeouts: number;
+  /** Calls that failed because the daemon was away. */
+  unavailable: number;
+  /** Calls that were not sent because the outgoing queue was full. */
+  overloads: number;
+  /** Answers and entries that could not be read. */
+  unreadable: number;
+}
+
+export function newCounters(): Counters {
+  return {
+    gets: 0,
+    hits: 0,
+    stales: 0,
+    misses: 0,
+    fallbacks: 0,
+    sets: 0,
+    setsRefused: 0,
+    releases: 0,
+    revalidations: 0,
+    timeouts: 0,
+    unavailable: 0,
+    overloads: 0,
+    unreadable: 0,
+  };
+}

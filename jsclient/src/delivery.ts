@@ -1,0 +1,76 @@
+import { GrpcCode, messageOf, RefusedError } from "./errors.js";
+import type { Link } from "./link.js";
+import type { Log } from "./log.js";
+import { type Batch, Outbox, type TagMark } from "./outbox.js";
+
+const RETRY_MS = 1000;
+
+/** Brings revalidations to the daemon: remembers them until they are acknowledged, and sends them until then. */
+export class Delivery {
+  readonly #log: Log;
+  readonly #outbox = new Outbox();
+  #retry: NodeJS.Timeout | undefined;
+
+  constructor(log: Log) {
+    this.#log = log;
+  }
+
+  /** How many tags wait. */
+  get waiting(): number {
+    return this.#outbox.size;
+  }
+
+  remember(marks: readonly TagMark[]): void {
+    const lost = this.#outbox.add(marks);
+    if (lost > 0)
+      this.#log.warnSeldom("outbox", `${lost} revalidated tags are lost: too many others wait for the daemon`);
+  }
+
+  /** Sends everything that waits. Rejects at the first failure; nothing is forgotten then. */
+  async sendAll(link: Link, timeoutMs: number): Promise<void> {
+    for (let batch = this.#outbox.take(); batch.marks.length > 0; batch = this.#outbox.take()) {
+      await this.#send(link, batch, timeoutMs);
+    }
+  }
+
+  /** Sends these tags, within one deadline. A failure is no error: they are sent again later. */
+  async send(link: Link, tags: ReadonlySet<string>, timeoutMs: number): Promise<void> {
+    const deadline = performance.now() + timeoutMs;
+    try {
+      for (let batch = this.#outbox.take(tags); batch.marks.length > 0; batch = this.#outbox.take(tags)) {
+        await this.#send(link, batch, Math.max(1, deadline - performance.now()));
+      }
+    } catch (error) {
+      this.#log.debug(`a revalidation waits for the daemon: ${messageOf(error)}`);
+      this.#sendLater(link, timeoutMs);
+    }
+  }
+
+  close(): void {
+    clearTimeout(this.#retry);
+  }
+
+  /** Tries again while the link stands; a new one is sent everything by itself. */
+  #sendLater(link: Link, timeoutMs: number): void {
+    clearTimeout(this.#retry);
+    this.#retry = setTimeout(() => {
+      if (link.open) this.sendAll(link, timeoutMs).catch(() => this.#sendLater(link, timeoutMs));
+    }, RETRY_MS).unref();
+  }
+
+  async #send(link: Link, batch: Batch, timeoutMs: number): Promise<void> {
+    const revalidations = batch.marks.map((mark) => ({ ...mark }));
+    try {
+      await link.request({ case: "revalidate", value: { revalidations } }, { timeoutMs });
+    } catch (error) {
+      if (!(error instanceof RefusedError) || error.grpcCode !== GrpcCode.INVALID_ARGUMENT) throw error;
+      // One tag that the daemon cannot take must not cost the others.
+      if (batch.marks.length > 1) {
+        for (const { tag } of batch.marks) await this.#send(link, this.#outbox.take([tag]), timeoutMs);
+        return;
+      }
+      this.#log.warnSeldom("revalidate", `the daemon refuses to revalidate a tag: ${error.message}`);
+    }
+    this.#outbox.settle(batch);
+  }
+}

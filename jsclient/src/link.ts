@@ -1,0 +1,262 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { IsrdError, messageOf, RefusedError } from "./errors.js";
+import type { SessionRequestSchema, SessionResponse } from "./gen/isrd/v1/cache_pb.js";
+import type { Stream, Transport, UnaryMethod } from "./transport.js";
+import { decodeFrame, encodeFrame } from "./wire.js";
+
+/** A frame of either side, without its id. */
+export type RequestFrame = NonNullable<MessageInitShape<typeof SessionRequestSchema>["frame"]>;
+export type ResponseFrame = SessionResponse["frame"];
+
+/** What a link tells its owner. */
+export interface LinkEvents {
+  /** A frame that answers no request: welcome, events, reset, pong, go-away, a refusal of the session. */
+  announcement(frame: ResponseFrame): void;
+  /** A frame could not be read; it was left out. */
+  unreadable(message: string): void;
+  /** The peer has stopped answering; the connection still stands. */
+  silent(): void;
+  /** A frame came after `silent`. */
+  alive(): void;
+  /** The connection is over. All requests have been rejected with an IsrdError `unavailable`. */
+  end(error: Error): void;
+}
+
+interface Pending {
+  readonly resolve: (frame: ResponseFrame) => void;
+  readonly reject: (error: Error) => void;
+  readonly sentAt: number;
+  readonly timeoutMs: number;
+  /** Whether the daemon is told when nobody wants the answer any more. */
+  readonly cancel: boolean;
+  timer: NodeJS.Timeout;
+  parked: boolean;
+}
+
+interface Heartbeat {
+  readonly timer: NodeJS.Timeout;
+  readonly ping: () => RequestFrame;
+  /** How long nothing at all may come. */
+  readonly silenceMs: number;
+  /** When the ping was sent that is not yet answered. */
+  sentAt: number | undefined;
+}
+
+/** How a request is made. */
+export interface RequestOptions {
+  /** The longest that the first frame of an answer may take, in milliseconds. */
+  readonly timeoutMs: number;
+  /** Withdraw the request when its time is over. */
+  readonly cancel?: boolean;
+}
+
+/**
+ * One connection with its one stream: numbers requests, matches answers, keeps deadlines, sends heartbeats. Holds the
+ * process alive exactly while a request is open. Single use; never reconnects.
+ */
+export class Link {
+  readonly #transport: Transport;
+  readonly #events: LinkEvents;
+  readonly #stream: Stream;
+  readonly #pending = new Map<bigint, Pending>();
+  #lastId = 0n;
+  #openRequests = 0;
+  #lastFrameAt = performance.now();
+  #silent = false;
+  #over: Error | undefined;
+  #draining = false;
+  #heartbeat: Heartbeat | undefined;
+
+  constructor(transport: Transport, events: LinkEvents) {
+    this.#transport = transport;
+    this.#events = events;
+    this.#stream = transport.open({ frame: (bytes) => this.#receive(bytes), end: (error) => this.#end(error) });
+  }
+
+  /** Whether requests can still be made. */
+  get open(): boolean {
+    return this.#over === undefined;
+  }
+
+  /** Sends a frame that has no answer. */
+  announce(frame: RequestFrame): void {
+    this.#stream.send(encodeFrame({ frame }));
+  }
+
+  /** Sends a request made of a frame. See {@link exchange}. */
+  request(frame: RequestFrame, options: RequestOptions): Promise<ResponseFrame> {
+    return this.exchange((id) => encodeFrame({ id, frame }), options);
+  }
+
+  /**
+   * Sends a request and returns its answer. A `waiting` frame extends the deadline to the limit that it names, for as
+   * long as heartbeats come back.
+   *
+   * Rejects with an IsrdError `timeout`, `overloaded` or `unavailable`, or with a RefusedError.
+   */
+  exchange(encode: (id: bigint) => Buffer, { timeoutMs, cancel = false }: RequestOptions): Promise<ResponseFrame> {
+    return new Promise((resolve, reject) => {
+      if (this.#over) return reject(this.#over);
+      this.#lastId += 1n;
+      const id = this.#lastId;
+      if (!this.#stream.send(encode(id))) {
+        return reject(
+          new IsrdError("overloaded", "the daemon takes nothing at the moment: the outgoing queue is full"),
+        );
+      }
+      const timer = setTimeout(() => this.#expire(id), timeoutMs);
+      const sentAt = performance.now();
+      this.#pending.set(id, { resolve, reject, sentAt, timeoutMs, cancel, timer, parked: false });
+      this.#hold(1);
+    });
+  }
+
+  /** Calls a unary method on the same connection, beside the stream. Rejects as {@link exchange} does. */
+  async unary(method: UnaryMethod, request: Buffer, timeoutMs: number): Promise<Buffer> {
+    if (this.#over) throw this.#over;
+    this.#hold(1);
+    try {
+      return await this.#transport.unary(method, request, timeoutMs);
+    } finally {
+      this.#hold(-1);
+    }
+  }
+
+  /**
+   * Begins to send pings, one at a time, and to watch for a peer that answers none. They never keep the process alive;
+   * their pongs are announcements.
+   */
+  startHeartbeat(intervalMs: number, timeoutMs: number, ping: () => RequestFrame): void {
+    if (this.#over) return;
+    const timer = setInterval(() => this.#beat(), intervalMs).unref();
+    this.#heartbeat = { timer, ping, silenceMs: 2 * intervalMs + timeoutMs, sentAt: undefined };
+  }
+
+  /** Ends the link as soon as its open requests are answered, at the latest after `limitMs`. */
+  drain(limitMs: number): void {
+    this.#draining = true;
+    const reason = new IsrdError("unavailable", "the daemon asked for a new session");
+    if (this.#openRequests === 0) this.close(reason);
+    else setTimeout(() => this.close(reason), limitMs).unref();
+  }
+
+  /** Ends the link now. */
+  close(reason: Error): void {
+    if (this.#over) return;
+    this.#end(reason);
+  }
+
+  #receive(bytes: Buffer): void {
+    this.#lastFrameAt = performance.now();
+    let response: SessionResponse;
+    try {
+      response = decodeFrame(bytes);
+    } catch (error) {
+      // The frame's request will time out; the stream itself is sound, and the others need it.
+      this.#events.unreadable(messageOf(error));
+      return;
+    }
+    if (this.#silent) {
+      this.#silent = false;
+      this.#events.alive();
+    }
+    this.#dispatch(response);
+  }
+
+  #dispatch({ id, frame }: SessionResponse): void {
+    if (frame.case === "pong" && this.#heartbeat) this.#heartbeat.sentAt = undefined;
+    const pending = id === 0n ? undefined : this.#pending.get(id);
+    if (!pending) {
+      // An answer that came too late, or one of this version's future: not wanted. A pong carries the ping's id.
+      if (id === 0n || frame.case === "pong") this.#events.announcement(frame);
+      return;
+    }
+    if (frame.case === "waiting") {
+      this.#park(id, pending, frame.value.limitMs);
+      return;
+    }
+    this.#settle(id, pending);
+    if (frame.case === "refusal") pending.reject(new RefusedError(frame.value.code, frame.value.message));
+    else pending.resolve(frame);
+  }
+
+  #park(id: bigint, pending: Pending, limitMs: number): void {
+    clearTimeout(pending.timer);
+    pending.parked = true;
+    pending.timer = setTimeout(() => this.#expire(id), limitMs + pending.timeoutMs);
+  }
+
+  /**
+   * A deadline has passed. Timers run before the socket is read, so after a long render on this thread the answer may
+   * already be here: it gets one turn of the event loop to be seen.
+   */
+  #expire(id: bigint): void {
+    const timer = this.#pending.get(id)?.timer;
+    setImmediate(() => {
+      const pending = this.#pending.get(id);
+      if (!pending || pending.timer !== timer) return;
+      this.#settle(id, pending);
+      if (pending.cancel) this.#stream.send(encodeFrame({ id, frame: { case: "cancel", value: {} } }));
+      if (this.#lastFrameAt < pending.sentAt) this.#fallSilent();
+      pending.reject(new IsrdError("timeout", `the daemon did not answer within ${pending.timeoutMs} ms`));
+    });
+  }
+
+  #beat(): void {
+    const heartbeat = this.#heartbeat;
+    if (!heartbeat) return;
+    if (heartbeat.sentAt === undefined) {
+      heartbeat.sentAt = performance.now();
+      this.#lastId += 1n;
+      this.#stream.send(encodeFrame({ id: this.#lastId, frame: heartbeat.ping() }));
+      return;
+    }
+    if (performance.now() - Math.max(this.#lastFrameAt, heartbeat.sentAt) < heartbeat.silenceMs) return;
+    const seen = this.#lastFrameAt;
+    setImmediate(() => {
+      if (this.#lastFrameAt === seen) this.#fallSilent();
+    });
+  }
+
+  /** Nobody who is parked is served by a peer that does not even answer heartbeats. */
+  #fallSilent(): void {
+    if (this.#silent || this.#over) return;
+    this.#silent = true;
+    for (const [id, pending] of this.#pending) {
+      if (!pending.parked) continue;
+      this.#settle(id, pending);
+      pending.reject(new IsrdError("timeout", "the daemon stopped answering while this request waited"));
+    }
+    this.#events.silent();
+  }
+
+  #settle(id: bigint, pending: Pending): void {
+    clearTimeout(pending.timer);
+    this.#pending.delete(id);
+    this.#hold(-1);
+  }
+
+  #hold(change: 1 | -1): void {
+    const before = this.#openRequests;
+    this.#openRequests += change;
+    if (before === 0 || this.#openRequests === 0) this.#transport.hold(this.#openRequests > 0);
+    if (this.#draining && this.#openRequests === 0)
+      this.close(new IsrdError("unavailable", "the daemon asked for a new session"));
+  }
+
+  #end(error: Error): void {
+    if (this.#over) return;
+    this.#over = error instanceof IsrdError && error.code === "unavailable" ? error : gone(error);
+    clearInterval(this.#heartbeat?.timer);
+    for (const [id, pending] of [...this.#pending]) {
+      this.#settle(id, pending);
+      pending.reject(this.#over);
+    }
+    this.#transport.close();
+    this.#events.end(error);
+  }
+}
+
+function gone(cause: Error): IsrdError {
+  return new IsrdError("unavailable", `the connection ended: ${cause.message}`, { cause });
+}

@@ -1,0 +1,89 @@
+import { readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import type { Log } from "../log.js";
+
+/** What a process serves. */
+export interface ServedBuild {
+  readonly app: string;
+  readonly build: { readonly buildId: string; readonly deploymentId: string };
+  /** The secret that on-demand revalidations carry; it never leaves the process. Undefined if it cannot be found. */
+  readonly previewId: string | undefined;
+}
+
+/** Where there is no name to be found. Apps that share it share their fetches. */
+const NAMELESS_APP = "app";
+
+/**
+ * Finds out what this process serves. The build comes from the build output beside `serverDistDir`; the app from
+ * ISRD_APP, else from the `name` of the nearest package.json.
+ *
+ * Reads a few small files; once per process. What cannot be found is empty, and said in a warning where it matters.
+ */
+export function findServedBuild(serverDistDir: string | undefined, env: NodeJS.ProcessEnv, log: Log): ServedBuild {
+  const distDir = serverDistDir === undefined ? undefined : dirname(serverDistDir);
+  const buildId = (distDir && readText(join(distDir, "BUILD_ID"))?.trim()) ?? "";
+  if (buildId === "") log.warn("there is no BUILD_ID beside the server: pages of different builds are not kept apart");
+  return {
+    app: env["ISRD_APP"]?.trim() || findName(distDir ?? process.cwd(), log),
+    build: { buildId, deploymentId: findDeploymentId(distDir, env) },
+    previewId: distDir && findPreviewId(distDir),
+  };
+}
+
+/** Since 16.4 it has a file of its own; before, it is in a manifest that grows with the number of pages. */
+function findPreviewId(distDir: string): string | undefined {
+  const ownFile = readJson(join(distDir, "server", "preview-props.json"));
+  const props = ownFile ?? field(readJson(join(distDir, "prerender-manifest.json")), "preview");
+  const id = field(props, "previewModeId");
+  return typeof id === "string" && id !== "" ? id : undefined;
+}
+
+function findName(from: string, log: Log): string {
+  const name = nameAbove(from) ?? nameAbove(process.cwd());
+  if (name !== undefined) return name;
+  log.warn(`the app has no name: set ISRD_APP, or "name" in package.json; until then it is "${NAMELESS_APP}"`);
+  return NAMELESS_APP;
+}
+
+/** The nearest package.json decides, as it does for Node; but a build output has one of its own, without a name. */
+function nameAbove(from: string): string | undefined {
+  for (let directory = from; ; directory = dirname(directory)) {
+    const name = field(readJson(join(directory, "package.json")), "name");
+    if (typeof name === "string" && name !== "") return name;
+    if (dirname(directory) === directory) return undefined;
+  }
+}
+
+/**
+ * Next.js puts the deployment's id into NEXT_DEPLOYMENT_ID when its server starts (also the one of its configuration);
+ * where it is not there yet, it is in the build output: since 16 in the routes manifest, before that in the
+ * configuration that the build wrote down.
+ */
+function findDeploymentId(distDir: string | undefined, env: NodeJS.ProcessEnv): string {
+  const given = env["NEXT_DEPLOYMENT_ID"];
+  if (given || distDir === undefined) return given ?? "";
+  const inRoutes = field(readJson(join(distDir, "routes-manifest.json")), "deploymentId");
+  const config = field(readJson(join(distDir, "required-server-files.json")), "config");
+  const found = inRoutes ?? field(config, "deploymentId");
+  return typeof found === "string" ? found : "";
+}
+
+function field(value: unknown, name: string): unknown {
+  return typeof value === "object" && value !== null ? (value as Record<string, unknown>)[name] : undefined;
+}
+
+function readJson(path: string): unknown {
+  try {
+    return JSON.parse(readText(path) ?? "null");
+  } catch {
+    return undefined;
+  }
+}
+
+function readText(path: string): string | undefined {
+  try {
+    return readFileSync(/* turbopackIgnore: true */ path, "utf8");
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,61 @@
+import { AsyncLocalStorage } from "node:async_hooks";
+import { subscribe } from "node:diagnostics_channel";
+import type { IncomingMessage } from "node:http";
+import type { Render } from "../renders.js";
+
+/** One HTTP request that this process answers. */
+export interface RequestScope {
+  readonly rawHeaders: readonly string[];
+  /** Renders that end with the response: if no set has come by then, none will. */
+  readonly renders: Set<Render>;
+}
+
+/**
+ * Finds the HTTP request that a call of the handler belongs to, and tells when its response has been sent. Next.js gives
+ * a handler neither, so Node's own announcements are used: each request begins its own asynchronous context.
+ *
+ * `finish` is what counts, not `close`: an aborted request goes on rendering, and its set comes.
+ */
+export class RequestScopes {
+  readonly #storage = new AsyncLocalStorage<RequestScope>();
+  readonly #scopes = new WeakMap<object, RequestScope>();
+  readonly #onFinish: (scope: RequestScope) => void;
+
+  constructor(onFinish: (scope: RequestScope) => void) {
+    this.#onFinish = onFinish;
+  }
+
+  /** Begins to watch the process's HTTP servers, for as long as it lives. */
+  watch(): void {
+    subscribe("http.server.request.start", (message) => {
+      const { request } = message as { request: IncomingMessage };
+      this.#storage.enterWith(this.#scopeOf(request));
+    });
+    subscribe("http.server.response.finish", (message) => {
+      const { request } = message as { request: IncomingMessage };
+      const scope = this.#scopes.get(request.headers);
+      if (scope && scope.renders.size > 0) this.#onFinish(scope);
+    });
+  }
+
+  /**
+   * The request that the caller works for. The one that loaded the handler began before anybody watched; it is known by
+   * its headers object, which Next.js 15 and later hand to the handler as it is.
+   */
+  current(headers: object | undefined): RequestScope | undefined {
+    const scope = this.#storage.getStore();
+    if (scope || !headers) return scope;
+    let known = this.#scopes.get(headers);
+    if (!known) {
+      known = { rawHeaders: [], renders: new Set() };
+      this.#scopes.set(headers, known);
+    }
+    return known;
+  }
+
+  #scopeOf(request: IncomingMessage): RequestScope {
+    const scope: RequestScope = { rawHeaders: request.rawHeaders, renders: new Set() };
+    this.#scopes.set(request.headers, scope);
+    return scope;
+  }
+}

@@ -1,0 +1,92 @@
+import { randomBytes } from "node:crypto";
+import { hostname } from "node:os";
+import { type Address, addressFrom } from "./address.js";
+import { Client } from "./client.js";
+import { type Config, configFrom, logLevelFrom } from "./config.js";
+import { Fallback } from "./fallback.js";
+import type { Version } from "./gen/isrd/v1/entry_pb.js";
+import { dialGrpc, MAX_MESSAGE_BYTES } from "./grpc-transport.js";
+import { createLog, type Log } from "./log.js";
+import { findServedBuild, type ServedBuild } from "./next/build.js";
+import { RequestScopes } from "./next/request-scope.js";
+import { Session } from "./session.js";
+import { oncePerProcess, peekProcess } from "./shared.js";
+import type { Dial } from "./transport.js";
+import { VERSION } from "./version.js";
+
+/** An entry that get has handed to Next.js. */
+export interface Handed {
+  /** Its version; none if it came from the fallback. */
+  readonly version: Version | undefined;
+  /** Its true lifetime; Next.js may have been told a shorter one. */
+  readonly revalidate: number | undefined;
+}
+
+/** Everything that a process has once, put together. */
+export interface Runtime {
+  readonly log: Log;
+  readonly config: Config;
+  readonly served: ServedBuild;
+  readonly session: Session;
+  readonly client: Client;
+  readonly scopes: RequestScopes;
+  /** The values that get has handed out, to know them again when Next.js gives one back. */
+  readonly handed: WeakMap<object, Handed>;
+  address(): Address;
+}
+
+const NAME = "runtime";
+
+/** The process's runtime, made when it is first needed. It opens no connection by itself. */
+export function processRuntime(serverDistDir: string | undefined): Runtime {
+  return oncePerProcess(NAME, () => {
+    const runtime = createRuntime({ serverDistDir, env: process.env, dial: dialGrpc });
+    runtime.scopes.watch();
+    return runtime;
+  });
+}
+
+/** The process's runtime, if there is one yet. */
+export function peekRuntime(): Runtime | undefined {
+  return peekProcess(NAME);
+}
+
+/** Puts the parts together. */
+export function createRuntime(options: {
+  serverDistDir: string | undefined;
+  env: NodeJS.ProcessEnv;
+  dial: Dial;
+  log?: Log;
+}): Runtime {
+  const { env, dial, serverDistDir } = options;
+  const log = options.log ?? createLog(logLevelFrom(env));
+  const config = configFrom(env, log);
+  const served = findServedBuild(serverDistDir, env, log);
+  const address = (): Address => addressFrom(env);
+  const fallback = new Fallback(config.fallbackBytes);
+  const { token, timeoutMs, revalidateTimeoutMs } = config;
+  const session = new Session({
+    ...{ dial, address, token, timeoutMs, revalidateTimeoutMs, log },
+    hello: helloOf(served, config, env),
+    onReady: () => fallback.clear(),
+  });
+  const client = new Client({ session, fallback, identity: served, timeoutMs, log });
+  const scopes = new RequestScopes((scope) => {
+    for (const render of scope.renders) client.abandon(render);
+    scope.renders.clear();
+  });
+  return { log, config, served, session, client, scopes, handed: new WeakMap(), address };
+}
+
+function helloOf({ app, build }: ServedBuild, config: Config, env: NodeJS.ProcessEnv) {
+  return {
+    app,
+    build: { ...build },
+    // A container's pid is often 1, and so is that of the one that replaces it.
+    instance: `${hostname()}/${process.pid}/${randomBytes(4).toString("hex")}`,
+    token: config.token ?? "",
+    clientVersion: `isrd/${VERSION}`,
+    nextVersion: env["__NEXT_VERSION"] ?? "",
+    maxMessageBytes: BigInt(MAX_MESSAGE_BYTES),
+  };
+}

@@ -1,0 +1,401 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { Address } from "./address.js";
+import { Applied } from "./applied.js";
+import { type Deferred, deferred, within } from "./deadline.js";
+import { Delivery } from "./delivery.js";
+import { GrpcCode, IsrdError, messageOf, RefusedError } from "./errors.js";
+import type { GetRequestSchema, GetResponse, ReleaseRequestSchema, SetResponse } from "./gen/isrd/v1/cache_pb.js";
+import type { Position } from "./gen/isrd/v1/entry_pb.js";
+import type { HelloSchema, Welcome } from "./gen/isrd/v1/session_pb.js";
+import { Link, type ResponseFrame } from "./link.js";
+import type { Log } from "./log.js";
+import type { TagMark } from "./outbox.js";
+import { isLasting, Report } from "./report.js";
+import type { Dial, Transport, UnaryMethod } from "./transport.js";
+
+/**
+ * What a session is at the moment.
+ *
+ * - `idle`: nobody has asked for anything yet.
+ * - `connecting`: for the first time, or right after a connection that was good; requests wait, within their deadline.
+ * - `ready`: in use.
+ * - `away`: the daemon cannot be used; requests fail at once, and in the background it is looked for.
+ * - `closed`: for ever.
+ */
+export type SessionState = "idle" | "connecting" | "ready" | "away" | "closed";
+
+/** What a session needs to know. */
+export interface SessionOptions {
+  readonly dial: Dial;
+  /** Asked before each attempt. May throw an IsrdError `address`. */
+  readonly address: () => Address;
+  /** The greeting, without the protocol. */
+  readonly hello: MessageInitShape<typeof HelloSchema>;
+  readonly token: string | undefined;
+  /** The longest that a request waits for a first sign, connecting included, in milliseconds. */
+  readonly timeoutMs: number;
+  /** The longest that a revalidation waits for its acknowledgement, in milliseconds. */
+  readonly revalidateTimeoutMs: number;
+  readonly log: Log;
+  /** Called when the session has become ready, before any request is let through. */
+  readonly onReady?: () => void;
+  /** Between 0 and 1. @default Math.random */
+  readonly random?: () => number;
+}
+
+/** Sizes that the daemon asks for, in bytes. */
+export interface Limits {
+  /** Bodies above it travel beside the stream. */
+  readonly aside: number;
+  /** Entries above it are not taken. */
+  readonly maxEntry: number;
+}
+
+const PROTOCOL = 1;
+const DEFAULT_LIMITS: Limits = { aside: 256 * 1024, maxEntry: 32 * 1024 * 1024 };
+const DEFAULT_PING_MS = 1000;
+
+const BACKOFF_MIN_MS = 50;
+const BACKOFF_MAX_MS = 1000;
+/** A daemon that says no will say no again; somebody must change a setting first. */
+const REFUSED_BACKOFF_MAX_MS = 10_000;
+/** After a connection that was good; keeps the replicas of a node from coming back in the same millisecond. */
+const RECONNECT_JITTER_MS = 50;
+/** For each of: connecting, and the welcome. */
+const CONNECT_TIMEOUT_MS = 1000;
+/** A connection that has been silent for so long is given up. Until then it may go on where it stopped, leases and all. */
+const SILENCE_LIMIT_MS = 10_000;
+const DRAIN_LIMIT_MS = 30_000;
+
+/**
+ * The process's session with its daemon, over as many connections as it takes. Connects when first used, greets, sends
+ * what was revalidated meanwhile, and only then lets requests through. No method waits longer than its deadline, and
+ * while the daemon is known to be away they fail at once.
+ */
+export class Session {
+  readonly #options: SessionOptions;
+  readonly #delivery: Delivery;
+  readonly #report: Report;
+  readonly #applied = new Applied();
+  #state: SessionState = "idle";
+  #reason = "";
+  #limits = DEFAULT_LIMITS;
+  /** The link that requests go through; only while ready. */
+  #link: Link | undefined;
+  /** The link that was welcomed and has not ended; while away it may come back to life. */
+  #bound: Link | undefined;
+  /** What requests wait for; only while connecting. */
+  #opening: Deferred<void> | undefined;
+  #failures = 0;
+  #attempt = 0;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(options: SessionOptions) {
+    this.#options = options;
+    this.#delivery = new Delivery(options.log);
+    this.#report = new Report(options.log);
+  }
+
+  get state(): SessionState {
+    return this.#state;
+  }
+
+  /** Why the session is away; empty if it is not. */
+  get reason(): string {
+    return this.#state === "away" ? this.#reason : "";
+  }
+
+  /** The last position of the log that was applied here, also while away. Undefined before the first welcome. */
+  get position(): Position | undefined {
+    return this.#applied.position;
+  }
+
+  get limits(): Limits {
+    return this.#limits;
+  }
+
+  /** How many tags wait to be revalidated. */
+  get undelivered(): number {
+    return this.#delivery.waiting;
+  }
+
+  /**
+   * Reads. The deadline covers the first frame; an answer that the daemon has announced is waited for as long as it said.
+   *
+   * Rejects with an IsrdError, and so do all methods below but `release` and `revalidate`.
+   */
+  async get(request: MessageInitShape<typeof GetRequestSchema>): Promise<GetResponse> {
+    const startedAt = performance.now();
+    const link = this.#link ?? (await this.#opened(this.#options.timeoutMs));
+    const options = { timeoutMs: this.#left(startedAt), cancel: true };
+    const frame = await link.request({ case: "get", value: request }, options);
+    if (frame.case !== "get") throw unexpected(frame);
+    return frame.value;
+  }
+
+  /** Writes what `encode` makes for an id. A write that is not acknowledged in time may still have been done. */
+  async set(encode: (id: bigint) => Buffer): Promise<SetResponse> {
+    const startedAt = performance.now();
+    const link = this.#link ?? (await this.#opened(this.#options.timeoutMs));
+    const frame = await link.exchange(encode, { timeoutMs: this.#left(startedAt) });
+    if (frame.case !== "set") throw unexpected(frame);
+    return frame.value;
+  }
+
+  /** Calls a unary method beside the stream. */
+  async unary(method: UnaryMethod, request: Buffer, timeoutMs: number): Promise<Buffer> {
+    const link = this.#link ?? (await this.#opened(this.#options.timeoutMs));
+    return link.unary(method, request, timeoutMs);
+  }
+
+  /** Waits until everything up to a position has been applied here. */
+  applied(position: Position, timeoutMs: number): Promise<void> {
+    return this.#applied.reached(position, timeoutMs);
+  }
+
+  /** Gives a lease back, if the daemon is there to take it. Without a connection the lease is gone anyway. */
+  release(request: MessageInitShape<typeof ReleaseRequestSchema>): void {
+    this.#link
+      ?.request({ case: "release", value: request }, { timeoutMs: this.#options.timeoutMs })
+      .catch((error: unknown) => this.#options.log.debug(`a lease was not released: ${messageOf(error)}`));
+  }
+
+  /**
+   * Marks tags. Returns once the daemon has acknowledged them or the deadline is over; what is not acknowledged by then
+   * is remembered, and sent before anything is read over a new connection. Never rejects.
+   */
+  async revalidate(marks: readonly TagMark[]): Promise<void> {
+    this.#delivery.remember(marks);
+    const timeoutMs = this.#options.revalidateTimeoutMs;
+    const startedAt = performance.now();
+    const link = this.#link ?? (await this.#opened(timeoutMs).catch(() => undefined));
+    const tags = new Set(marks.map((mark) => mark.tag));
+    if (link) await this.#delivery.send(link, tags, Math.max(1, timeoutMs - (performance.now() - startedAt)));
+  }
+
+  /** Ends the session for ever. */
+  close(): void {
+    this.#leave("closed", "the session is closed");
+    clearTimeout(this.#timer);
+    this.#delivery.close();
+    this.#attempt += 1;
+    this.#unbind()?.close(unavailable("the session is closed"));
+  }
+
+  #left(startedAt: number): number {
+    return Math.max(1, this.#options.timeoutMs - (performance.now() - startedAt));
+  }
+
+  /** The link, once there is one. */
+  async #opened(timeoutMs: number): Promise<Link> {
+    if (this.#state === "idle") this.#start(0);
+    if (!this.#opening) throw unavailable(this.#reason);
+    await within(this.#opening.promise, timeoutMs, () => {
+      // Whoever comes next need not pay the same: the attempt goes on, but nobody waits for it.
+      const reason = `the daemon was not connected within ${timeoutMs} ms`;
+      if (this.#state === "connecting") this.#goAway(unavailable(reason));
+      return new IsrdError("timeout", reason);
+    });
+    if (!this.#link) throw unavailable(this.#reason);
+    return this.#link;
+  }
+
+  /** Begins to connect, with requests waiting for it. */
+  #start(delayMs: number): void {
+    this.#state = "connecting";
+    this.#failures = 0;
+    this.#opening = deferred();
+    this.#schedule(delayMs);
+  }
+
+  #schedule(delayMs: number): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => void this.#connect(), delayMs).unref();
+  }
+
+  async #connect(): Promise<void> {
+    this.#attempt += 1;
+    const attempt = this.#attempt;
+    let link: Link | undefined;
+    try {
+      const transport = await this.#dial();
+      if (attempt !== this.#attempt) return transport.close();
+      const welcomed = deferred<Welcome>();
+      link = this.#bind(transport, welcomed);
+      link.announce({ case: "hello", value: { ...this.#options.hello, protocolMin: PROTOCOL, protocolMax: PROTOCOL } });
+      const late = (): Error => unavailable("the daemon sent no welcome");
+      const welcome = await within(welcomed.promise, CONNECT_TIMEOUT_MS, late, { background: true });
+      this.#accept(link, welcome);
+      await this.#becomeReady(link);
+    } catch (error) {
+      if (link && link === this.#bound) this.#unbind();
+      link?.close(toError(error));
+      if (attempt === this.#attempt) this.#failed(toError(error));
+    }
+  }
+
+  async #dial(): Promise<Transport> {
+    const { address, dial, token } = this.#options;
+    const abort = new AbortController();
+    const timer = setTimeout(() => abort.abort(), CONNECT_TIMEOUT_MS).unref();
+    try {
+      return await dial(address(), { token, signal: abort.signal });
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #bind(transport: Transport, welcomed: Deferred<Welcome>): Link {
+    const link: Link = new Link(transport, {
+      announcement: (frame) => {
+        if (frame.case === "welcome") welcomed.resolve(frame.value);
+        else if (frame.case === "refusal") link.close(new RefusedError(frame.value.code, frame.value.message));
+        else if (link === this.#bound) this.#hear(link, frame);
+      },
+      unreadable: (message) => this.#options.log.warnSeldom("unreadable", `a frame could not be read: ${message}`),
+      silent: () => this.#fellSilent(link),
+      alive: () => void this.#cameAlive(link),
+      end: (error) => {
+        welcomed.reject(error);
+        this.#ended(link, error);
+      },
+    });
+    return link;
+  }
+
+  #accept(link: Link, welcome: Welcome): void {
+    if (welcome.protocol !== PROTOCOL) {
+      throw new RefusedError(GrpcCode.FAILED_PRECONDITION, `it speaks protocol ${welcome.protocol}, not ${PROTOCOL}`);
+    }
+    this.#bound = link;
+    this.#applied.restart(welcome.position);
+    this.#limits = {
+      aside: Number(welcome.asideBytes) || DEFAULT_LIMITS.aside,
+      maxEntry: Number(welcome.maxEntryBytes) || DEFAULT_LIMITS.maxEntry,
+    };
+    link.startHeartbeat(welcome.pingIntervalMs || DEFAULT_PING_MS, this.#options.timeoutMs, () => {
+      const position = this.#applied.position;
+      return { case: "ping", value: position ? { position } : {} };
+    });
+  }
+
+  /** Sends what waits in the outbox; when the daemon has it, requests go through. */
+  async #becomeReady(link: Link): Promise<void> {
+    if (this.#delivery.waiting > 0) await this.#delivery.sendAll(link, this.#options.revalidateTimeoutMs);
+    if (link !== this.#bound) throw unavailable("the connection ended");
+    clearTimeout(this.#timer);
+    this.#link = link;
+    this.#state = "ready";
+    this.#failures = 0;
+    this.#report.connected(this.#options.address().text);
+    this.#options.onReady?.();
+    this.#opening?.resolve();
+    this.#opening = undefined;
+  }
+
+  #hear(link: Link, frame: ResponseFrame): void {
+    switch (frame.case) {
+      case "events":
+        this.#applied.advance(frame.value.events.at(-1)?.position);
+        this.#acknowledge(link);
+        break;
+      case "reset":
+        this.#applied.restart(frame.value.position);
+        this.#acknowledge(link);
+        break;
+      case "pong":
+        this.#applied.advance(frame.value.position);
+        break;
+      case "goAway":
+        this.#moveOn(link, frame.value.reason, frame.value.reconnectAfterMs);
+        break;
+      default: // Of a later version, or for what this one did not offer.
+        break;
+    }
+  }
+
+  #acknowledge(link: Link): void {
+    const position = this.#applied.position;
+    if (position) link.announce({ case: "eventsAck", value: { position } });
+  }
+
+  #moveOn(link: Link, reason: string, afterMs: number): void {
+    this.#unbind();
+    link.drain(DRAIN_LIMIT_MS);
+    const jitterMs = this.#jitter(RECONNECT_JITTER_MS);
+    if (afterMs === 0) {
+      this.#start(jitterMs);
+      return;
+    }
+    this.#goAway(unavailable(`the daemon is going away: ${reason}`));
+    this.#schedule(afterMs + jitterMs);
+  }
+
+  #fellSilent(link: Link): void {
+    if (link !== this.#bound) return;
+    const error = unavailable("the daemon has stopped answering");
+    this.#goAway(error);
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => link.close(error), SILENCE_LIMIT_MS).unref();
+  }
+
+  async #cameAlive(link: Link): Promise<void> {
+    if (link !== this.#bound || this.#state !== "away") return;
+    try {
+      await this.#becomeReady(link);
+    } catch (error) {
+      if (link === this.#bound) link.close(toError(error));
+    }
+  }
+
+  #ended(link: Link, error: Error): void {
+    if (link !== this.#bound) return;
+    this.#unbind();
+    if (this.#state === "ready" && !isLasting(error)) this.#start(this.#jitter(RECONNECT_JITTER_MS));
+    else if (this.#state === "ready" || this.#state === "away") this.#failed(error);
+    // While connecting, whoever connects sees the error itself.
+  }
+
+  #unbind(): Link | undefined {
+    const link = this.#bound;
+    this.#bound = undefined;
+    this.#link = undefined;
+    return link;
+  }
+
+  #failed(error: Error): void {
+    this.#failures += 1;
+    this.#goAway(error);
+    const max = isLasting(error) ? REFUSED_BACKOFF_MAX_MS : BACKOFF_MAX_MS;
+    this.#schedule(this.#jitter(Math.min(max, BACKOFF_MIN_MS * 2 ** Math.min(this.#failures, 16))));
+  }
+
+  #goAway(error: Error): void {
+    this.#leave("away", error.message);
+    this.#report.unavailable(error);
+  }
+
+  #leave(state: "away" | "closed", reason: string): void {
+    this.#state = state;
+    this.#reason = reason;
+    this.#link = undefined;
+    this.#opening?.reject(unavailable(reason));
+    this.#opening = undefined;
+  }
+
+  #jitter(maxMs: number): number {
+    return (this.#options.random ?? Math.random)() * maxMs;
+  }
+}
+
+function unavailable(message: string): IsrdError {
+  return new IsrdError("unavailable", message);
+}
+
+function unexpected(frame: ResponseFrame): IsrdError {
+  return new IsrdError("unreadable", `the daemon answered with ${frame.case ?? "nothing that this version knows"}`);
+}
+
+function toError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
+}
