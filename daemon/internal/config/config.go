@@ -1,0 +1,131 @@
+// Package config is what an operator can set: the options of `isrd serve`, their defaults, flags and environment
+// variables, and what is wrong with them.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Config is everything `isrd serve` can be told. Default gives the values of flags that are not set.
+type Config struct {
+	// Listen are the addresses of the gRPC server.
+	Listen []string
+	// SocketMode is the mode of Unix sockets, in octal.
+	SocketMode string
+	// Redis is the URL of the shared store; empty: everything is kept in this process's memory.
+	Redis string
+	// RedisPrefix begins every key and channel.
+	RedisPrefix string
+	// RedisPool is the largest number of connections; 0: the library's choice.
+	RedisPool int
+	// RedisTimeout bounds one command.
+	RedisTimeout time.Duration
+	// Apps is the allow-list; empty: every app.
+	Apps []string
+	// Token must be shown by clients; empty: nobody is asked.
+	Token string
+	// L1Bytes bounds the memory for entries.
+	L1Bytes Bytes
+	// MaxEntryBytes is the largest body that is taken.
+	MaxEntryBytes Bytes
+	// LeaseTTL is how long the right to regenerate an entry lives.
+	LeaseTTL time.Duration
+	// WaitLimit is the longest that a read of a page waits for another's render.
+	WaitLimit time.Duration
+	// FetchWaitLimit is the same for data that is read inside renders.
+	FetchWaitLimit time.Duration
+	// Codec compresses what is stored in Redis: zstd, gzip or none.
+	Codec string
+	// GzipLevel is 1 (fast) to 9 (small).
+	GzipLevel int
+	// MetricsListen serves /metrics, /healthz and /readyz; empty: nothing does.
+	MetricsListen string
+	// DebugListen serves pprof; empty: nothing does.
+	DebugListen string
+	// LogLevel is debug, info, warn or error.
+	LogLevel string
+	// LogFormat is text or json.
+	LogFormat string
+	// ShutdownTimeout bounds the graceful stop.
+	ShutdownTimeout time.Duration
+	// Instance names this daemon, for people.
+	Instance string
+}
+
+// Default gives the configuration of a daemon that was told nothing.
+func Default() Config {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "isrd"
+	}
+	return Config{
+		Listen:          []string{"unix://" + defaultSocket()},
+		SocketMode:      "0660",
+		RedisPrefix:     "isrd",
+		RedisTimeout:    150 * time.Millisecond,
+		L1Bytes:         256 << 20,
+		MaxEntryBytes:   32 << 20,
+		LeaseTTL:        30 * time.Second,
+		WaitLimit:       10 * time.Second,
+		FetchWaitLimit:  time.Second,
+		Codec:           "zstd",
+		GzipLevel:       1,
+		LogLevel:        "info",
+		LogFormat:       "text",
+		ShutdownTimeout: 10 * time.Second,
+		Instance:        host,
+	}
+}
+
+// systemDir is where the socket belongs; packages and manifests make it, and so does a daemon that may.
+const systemDir = "/run/isrd"
+
+// defaultSocket is in /run/isrd, or in $XDG_RUNTIME_DIR where that cannot be used. The client looks in the same places.
+func defaultSocket() string {
+	dir := systemDir
+	if runtime := os.Getenv("XDG_RUNTIME_DIR"); runtime != "" && !usable(systemDir) {
+		dir = runtime
+	}
+	return filepath.Join(dir, "isrd.sock")
+}
+
+// usable reports whether this process may write to dir, or may make it.
+func usable(dir string) bool {
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		dir = filepath.Dir(dir)
+	}
+	return unix.Access(dir, unix.W_OK|unix.X_OK) == nil
+}
+
+// Mode is SocketMode as a number.
+func (c Config) Mode() (fs.FileMode, error) {
+	var mode uint32
+	if n, err := fmt.Sscanf(c.SocketMode, "%o", &mode); n != 1 || err != nil || mode > 0o777 {
+		return 0, fmt.Errorf("--socket-mode %q: write an octal mode, such as 0660", c.SocketMode)
+	}
+	return fs.FileMode(mode), nil
+}
+
+// LogValue shows the configuration in a log, without its secrets.
+func (c Config) LogValue() slog.Value {
+	redis := "none: entries are kept in this process's memory"
+	if c.Redis != "" {
+		redis = hidePassword(c.Redis)
+	}
+	return slog.GroupValue(
+		slog.Any("listen", c.Listen), slog.String("redis", redis), slog.String("redis_prefix", c.RedisPrefix),
+		slog.Any("apps", c.Apps), slog.Bool("token", c.Token != ""), slog.String("l1_bytes", c.L1Bytes.String()),
+		slog.String("max_entry_bytes", c.MaxEntryBytes.String()), slog.Duration("lease_ttl", c.LeaseTTL),
+		slog.Duration("wait_limit", c.WaitLimit), slog.Duration("fetch_wait_limit", c.FetchWaitLimit),
+		slog.String("codec", c.Codec), slog.Int("gzip_level", c.GzipLevel), slog.String("metrics_listen", c.MetricsListen),
+		slog.String("debug_listen", c.DebugListen), slog.String("instance", c.Instance),
+	)
+}
