@@ -1,0 +1,88 @@
+package cache
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Config of a Cache. Store, Log, Memory and Publisher must be given; the zero value of every other field works.
+type Config struct {
+	// Store holds entries and leases.
+	Store Store
+	// Log holds invalidations.
+	Log Log
+	// Memory is L1: what is served without asking the store.
+	Memory *Memory
+	// Embedded says that Memory is the store's own, so that there is nothing to keep in step.
+	Embedded bool
+	// Publisher passes events on to the sessions.
+	Publisher Publisher
+	// LeaseTTL is how long a lease lives. Default 30 s.
+	LeaseTTL time.Duration
+	// WaitLimit is the longest that a read of a page or an image is parked. Default 10 s.
+	WaitLimit time.Duration
+	// FetchWaitLimit is the same for fetches and 'use cache', which are read inside renders. Default 1 s.
+	FetchWaitLimit time.Duration
+	// MaxEntryBytes is the largest body that is taken. 0: no limit.
+	MaxEntryBytes int
+	// QueueBytes bounds the writes that were acknowledged and are not in the store yet. Default 64 MiB.
+	QueueBytes int
+	// Logger for what an operator must know.
+	Logger *slog.Logger
+	// Registerer of the metrics.
+	Registerer prometheus.Registerer
+}
+
+// Cache is the cache of one daemon, for all its apps. It is safe for concurrent use.
+type Cache struct {
+	config        Config
+	store         Store
+	invalidations Log
+	memory        *Memory
+	publisher     Publisher
+	log           *slog.Logger
+	metrics       *metrics
+	flights       flights
+	writer        *writer
+
+	mu   sync.Mutex
+	apps map[string]*app
+}
+
+// New returns a cache. Nothing runs until Run does; until then writes are queued.
+func New(cfg Config) *Cache {
+	cfg.LeaseTTL = cmp.Or(cfg.LeaseTTL, 30*time.Second)
+	cfg.WaitLimit = cmp.Or(cfg.WaitLimit, 10*time.Second)
+	cfg.FetchWaitLimit = cmp.Or(cfg.FetchWaitLimit, time.Second)
+	cfg.QueueBytes = cmp.Or(cfg.QueueBytes, 64<<20)
+	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
+	return &Cache{
+		config:        cfg,
+		store:         cfg.Store,
+		invalidations: cfg.Log,
+		memory:        cfg.Memory,
+		publisher:     cfg.Publisher,
+		log:           cfg.Logger,
+		metrics:       newMetrics(cfg.Registerer),
+		writer:        newWriter(cfg.QueueBytes),
+		apps:          make(map[string]*app),
+	}
+}
+
+// drainLimit is how long a stopping daemon goes on to store what it acknowledged.
+const drainLimit = 5 * time.Second
+
+// Run stores acknowledged writes until ctx ends, and then what is left, for a bounded time.
+func (c *Cache) Run(ctx context.Context) error {
+	c.writer.run(ctx, drainLimit, func(ctx context.Context, w write) {
+		if outcome := c.store1(ctx, w); outcome != Accepted {
+			c.metrics.sets.WithLabelValues(w.entry.Key.Space.String(), "late_"+outcome.String()).Inc()
+		}
+	})
+	return nil
+}

@@ -1,0 +1,260 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/isrd/isrd/daemon/internal/lease"
+	"github.com/isrd/isrd/daemon/internal/tag"
+)
+
+// recheck is the longest that a parked read trusts a wake-up to come: hints between daemons can be lost.
+const recheck = 500 * time.Millisecond
+
+// query is one read on its way.
+type query struct {
+	GetRequest
+	c   *Cache
+	app *app
+	id  ID
+}
+
+// Get reads one entry, or obtains the lease to regenerate it. The error wraps ErrKey, ErrUnavailable (AsOf was not
+// reached) or the context's cause; a store that is away is no error but an answer with that reason.
+func (c *Cache) Get(ctx context.Context, r GetRequest) (Answer, error) {
+	if err := r.Key.Validate(); err != nil {
+		return Answer{}, err
+	}
+	q := &query{GetRequest: r, c: c, app: c.app(ctx, r.Key.App), id: r.Key.ID()}
+	if err := q.reach(ctx); err != nil {
+		return Answer{}, err
+	}
+	answer, err := q.run(ctx)
+	if err == nil {
+		c.metrics.gets.WithLabelValues(r.Key.Space.String(), answer.Status.String(), answer.Reason.String()).Inc()
+	}
+	return answer, err
+}
+
+// reach brings the app to the position that the read needs.
+func (q *query) reach(ctx context.Context) error {
+	if q.OnDemand {
+		// A page without tags is invalidated like a tagged one: by an event in the log, before its render begins.
+		if _, err := q.c.Revalidate(ctx, q.Key.App, nil, []Key{q.Key}); err != nil {
+			q.c.log.WarnContext(ctx, "on-demand render goes on without its event", slog.String("key", q.Key.Name), slog.Any("error", err))
+		}
+	}
+	if !q.app.position().Before(q.AsOf) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, applyLimit, ErrUnavailable)
+	defer cancel()
+	return q.app.wait(ctx, q.AsOf)
+}
+
+func (q *query) run(ctx context.Context) (Answer, error) {
+	if e, ok := q.c.memory.Get(q.id); ok && !q.OnDemand {
+		if v := q.judge(e); v.freshness == tag.Fresh && q.wants(e) {
+			return q.serve(e, v), nil
+		}
+	}
+	f := q.c.flights.join(q.id)
+	defer q.c.flights.leave(q.id, f)
+	return q.fly(ctx, f)
+}
+
+// fly asks the store until there is an answer, parked in between.
+func (q *query) fly(ctx context.Context, f *flight) (Answer, error) {
+	var (
+		end    <-chan time.Time
+		parked bool
+	)
+	for {
+		woken := q.c.flights.woken(f)
+		if err := f.take(ctx); err != nil {
+			return Answer{}, fmt.Errorf("get %q: %w", q.Key.Name, err)
+		}
+		answer, held := q.attempt(ctx, f, woken)
+		f.give()
+		if !held || q.NoLease {
+			if parked {
+				q.c.metrics.waitEnded(endedBy(answer))
+			}
+			return answer, nil
+		}
+		if !parked {
+			parked = true
+			q.c.metrics.parked.Inc()
+			defer q.c.metrics.parked.Dec()
+			limit := q.limit()
+			if q.Parked != nil {
+				q.Parked(limit)
+			}
+			timer := time.NewTimer(limit)
+			defer timer.Stop()
+			end = timer.C
+		}
+		again := time.NewTimer(min(max(answer.LeaseLeft, time.Millisecond), recheck))
+		select {
+		case <-woken:
+		case <-again.C:
+		case <-end:
+			again.Stop()
+			q.c.metrics.waitEnded("timeout")
+			answer.Reason = Waited
+			return answer, nil
+		case <-ctx.Done():
+			again.Stop()
+			q.c.metrics.waitEnded("cancel")
+			return Answer{}, fmt.Errorf("get %q: %w", q.Key.Name, context.Cause(ctx))
+		}
+		again.Stop()
+	}
+}
+
+func endedBy(a Answer) string {
+	switch {
+	case a.Entry != nil:
+		return "write"
+	case a.Lease.Token != 0:
+		return "lease"
+	default:
+		return "store"
+	}
+}
+
+func (q *query) limit() time.Duration {
+	limit := q.c.config.WaitLimit
+	if q.Key.Space == Fetch || q.Key.Space == UseCache {
+		limit = q.c.config.FetchWaitLimit
+	}
+	if q.WaitLimit > 0 {
+		limit = min(limit, q.WaitLimit)
+	}
+	return limit
+}
+
+// attempt looks once, in memory and in the store. held says that there is nothing to serve and that somebody else
+// regenerates; the answer is then the miss to give when the wait is over.
+func (q *query) attempt(ctx context.Context, f *flight, woken <-chan struct{}) (answer Answer, held bool) {
+	e, _ := q.c.memory.Get(q.id)
+	v := q.judge(e)
+	if e != nil && v.freshness == tag.Fresh && q.wants(e) && !q.OnDemand {
+		return q.serve(e, v), false
+	}
+	if left, ok := f.known.heldAt(time.Now(), woken); ok && !q.OnDemand {
+		return q.lose(e, v, Reading{Held: true, Left: left, Token: f.known.token})
+	}
+	// Twice is enough: once to see what the store has, once to take the lease for what was seen. A third time only if a
+	// write came between.
+	var reading Reading
+	for range 3 {
+		var err error
+		reading, err = q.c.store.Read(ctx, q.Key, q.options(e))
+		switch {
+		case errors.Is(err, ErrUnreadable):
+			v.reason = Unreadable
+		case err != nil:
+			return q.degrade(e, v), false
+		}
+		if reading.Entry == nil {
+			break
+		}
+		e = reading.Entry
+		q.c.memory.Put(e)
+		if v = q.judge(e); v.freshness == tag.Fresh && !q.OnDemand {
+			return q.serve(e, v), false
+		}
+	}
+	if reading.Granted {
+		// Whoever comes next on this daemon need not ask.
+		f.known = known{until: time.Now().Add(min(reading.Left, recheck)), woken: woken, token: reading.Token}
+		return q.win(e, v, reading), false
+	}
+	if reading.Held {
+		f.known = known{until: time.Now().Add(min(reading.Left, recheck)), woken: woken, token: reading.Token}
+	}
+	return q.lose(e, v, reading)
+}
+
+func (q *query) options(e *Entry) ReadOptions {
+	judged := q.Judged
+	if e != nil && judged.Less(e.Version) {
+		judged = e.Version
+	}
+	return ReadOptions{Judged: judged, Lease: !q.NoLease, Override: q.OnDemand, Holder: q.Holder, TTL: q.c.config.LeaseTTL}
+}
+
+// wants reports whether e is newer than what the caller has judged itself.
+func (q *query) wants(e *Entry) bool { return q.Judged.IsZero() || q.Judged.Less(e.Version) }
+
+func (q *query) judge(e *Entry) verdict { return q.app.judge(e, q.id, q.SoftTags) }
+
+// serve answers with an entry that is fresh.
+func (q *query) serve(e *Entry, v verdict) Answer {
+	now := q.c.store.Now()
+	return Answer{
+		Status:    Hit,
+		Entry:     e,
+		Age:       e.Age(now),
+		Base:      Version{v.asOf.Epoch, v.asOf.Seq, lease.NextToken(e.Version.Token, now)},
+		AsOf:      v.asOf,
+		Unchanged: q.Held == e.Version,
+	}
+}
+
+// old answers with an entry that is stale, or with a miss.
+func (q *query) old(e *Entry, v verdict, token uint64) Answer {
+	now := q.c.store.Now()
+	a := Answer{Status: Miss, Reason: v.reason, AsOf: v.asOf}
+	if e != nil {
+		token = max(token, e.Version.Token+1)
+	}
+	if token == 0 {
+		token = lease.NextToken(0, now)
+	}
+	a.Base = Version{v.asOf.Epoch, v.asOf.Seq, token}
+	if e != nil && v.freshness != tag.Expired {
+		a.Status, a.Entry, a.Age, a.Unchanged = Stale, e, e.Age(now), q.Held == e.Version
+	}
+	return a
+}
+
+func (q *query) win(e *Entry, v verdict, r Reading) Answer {
+	a := q.old(e, v, r.Token)
+	a.Lease = lease.Lease{Key: string(q.id), Token: r.Token, Holder: q.Holder, TTL: r.Left}
+	q.c.metrics.leases.WithLabelValues(q.Key.Space.String(), a.Status.String()).Inc()
+	return a
+}
+
+func (q *query) lose(e *Entry, v verdict, r Reading) (Answer, bool) {
+	a := q.old(e, v, r.Token)
+	a.LeaseLeft = r.Left
+	return a, r.Held && a.Status == Miss
+}
+
+// degrade answers without the store: with what is in memory, if it may be served at all.
+func (q *query) degrade(e *Entry, v verdict) Answer {
+	a := q.old(e, v, 0)
+	a.Reason = StoreUnavailable
+	return a
+}
+
+// Body returns the entry of exactly this version, judged before: its body is fetched apart from the answer that named
+// it. False: it has gone, or was replaced. The error wraps ErrKey or ErrUnavailable.
+func (c *Cache) Body(ctx context.Context, k Key, v Version) (*Entry, bool, error) {
+	if err := k.Validate(); err != nil {
+		return nil, false, err
+	}
+	if e, ok := c.memory.Get(k.ID()); ok && e.Version == v {
+		return e, true, nil
+	}
+	r, err := c.store.Read(ctx, k, ReadOptions{})
+	if err != nil && !errors.Is(err, ErrUnreadable) {
+		return nil, false, fmt.Errorf("read body of %q: %w", k.Name, err)
+	}
+	return r.Entry, r.Entry != nil && r.Entry.Version == v, nil
+}

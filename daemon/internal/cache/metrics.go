@@ -1,0 +1,41 @@
+package cache
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+type metrics struct {
+	gets          *prometheus.CounterVec
+	sets          *prometheus.CounterVec
+	leases        *prometheus.CounterVec
+	revalidations *prometheus.CounterVec
+	waits         *prometheus.CounterVec
+	parked        prometheus.Gauge
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	f := promauto.With(reg)
+	return &metrics{
+		gets: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "isrd_cache_gets_total", Help: "Reads, by key space, outcome and the reason why it was no hit.",
+		}, []string{"space", "status", "reason"}),
+		sets: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "isrd_cache_sets_total", Help: "Writes, by key space and outcome as acknowledged.",
+		}, []string{"space", "outcome"}),
+		leases: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "isrd_cache_leases_total", Help: "Leases granted: renders allowed, by key space and whether an old copy was served meanwhile.",
+		}, []string{"space", "status"}),
+		revalidations: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "isrd_cache_revalidations_total", Help: "Revalidations of this daemon's clients, by outcome.",
+		}, []string{"outcome"}),
+		waits: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "isrd_waits_ended_total", Help: "Parked reads, by what ended the wait.",
+		}, []string{"by"}),
+		parked: f.NewGauge(prometheus.GaugeOpts{
+			Name: "isrd_cache_reads_parked", Help: "Reads that wait for another holder's render now.",
+		}),
+	}
+}
+
+func (m *metrics) waitEnded(by string) { m.waits.WithLabelValues(by).Inc() }

@@ -1,0 +1,90 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/isrd/isrd/daemon/internal/tag"
+)
+
+// ErrUnavailable is wrapped by the errors of a store that could not be asked, or not in time.
+var ErrUnavailable = errors.New("store unavailable")
+
+// ErrUnreadable is wrapped by the error of a read that found a value it cannot decode. The value counts as absent.
+var ErrUnreadable = errors.New("stored value unreadable")
+
+// Store holds entries and their leases. Every method is one atomic step per key, returns within the context's deadline,
+// and may be called from any number of goroutines. Errors wrap ErrUnavailable, except where a method says otherwise.
+type Store interface {
+	// Read returns the entry if it is newer than opt.Judged; otherwise it grants the lease, if asked to and nobody has
+	// it. An error wrapping ErrUnreadable comes with a Reading all the same.
+	Read(ctx context.Context, key Key, opt ReadOptions) (Reading, error)
+	// Write stores e unless an entry of the same or a newer version is there, sets e.Created in the stored copy, ends
+	// the lease with the given token and tells the other daemons. False: refused.
+	Write(ctx context.Context, e *Entry, opt WriteOptions) (bool, error)
+	// Release ends the lease with that token and tells the other daemons; with keep, nobody is granted the key for that
+	// long. False: it had ended.
+	Release(ctx context.Context, key Key, token uint64, keep time.Duration) (bool, error)
+	// Now is the store's clock, in milliseconds since 1970: an estimate that costs nothing.
+	Now() int64
+}
+
+// ReadOptions go with Store.Read.
+type ReadOptions struct {
+	// Judged is the version that the caller holds and found wanting.
+	Judged Version
+	// Lease asks for the lease.
+	Lease bool
+	// Override takes the lease from whoever has it.
+	Override bool
+	// Holder names who asks.
+	Holder string
+	// TTL is how long the lease is to live.
+	TTL time.Duration
+}
+
+// Reading is the answer of Store.Read.
+type Reading struct {
+	// Entry is newer than what was judged; nil if there is no such.
+	Entry *Entry
+	// Granted says that the caller has the lease with Token.
+	Granted bool
+	// Token is the lease's token, or, without a lease, one by which a write of the caller may compete.
+	Token uint64
+	// Held says that somebody else has the lease, for another Left.
+	Held bool
+	// Left is how long the lease lives.
+	Left time.Duration
+}
+
+// WriteOptions go with Store.Write.
+type WriteOptions struct {
+	// Lease is the token of the lease that the write ends; 0: none.
+	Lease uint64
+	// OnlyIfAbsent refuses the write if there is any entry.
+	OnlyIfAbsent bool
+}
+
+// Log holds the invalidations of every app, in order. Methods may be called from any number of goroutines.
+type Log interface {
+	// Follow begins to tell f about app, until the store is closed: f.Load is called with the state of the log before
+	// Follow returns, and from then on f gets every event after it, without a gap, and the hints of the app's keys. It
+	// is called once per app; after an error it may be called again.
+	Follow(ctx context.Context, app string, f Follower) error
+	// Append adds one event. When it returns, the event is in the log; it reaches the followers, this daemon's among
+	// them, in order and through Follower.
+	Append(ctx context.Context, app string, revalidations []tag.Revalidation) (tag.Position, error)
+}
+
+// Follower is told what happens to one app. Calls come one at a time and must not block.
+type Follower interface {
+	// Event is the next event of the log.
+	Event(e tag.Event)
+	// Load replaces all that was known of the log: events were missed, or the log began anew.
+	Load(s tag.Snapshot, reason string)
+	// Written says that an entry of this version was stored, by whichever daemon.
+	Written(id ID, v Version)
+	// Released says that a lease has ended without a write.
+	Released(id ID)
+}

@@ -1,0 +1,192 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	isrdv1 "github.com/isrd/isrd/daemon/gen/isrd/v1"
+	"github.com/isrd/isrd/daemon/internal/cache"
+)
+
+// read takes the client's frames until the stream ends. Requests are answered by goroutines of their own, which end
+// with ctx; unknown frames are ignored.
+func (ss *session) read(ctx context.Context) error {
+	for {
+		f, err := ss.stream.Recv()
+		if err != nil {
+			return fmt.Errorf("receive: %w", err)
+		}
+		switch frame := f.GetFrame().(type) {
+		case *isrdv1.SessionRequest_Get:
+			ss.start(ctx, f.GetId(), func(ctx context.Context) (*isrdv1.SessionResponse, error) { return ss.get(ctx, f.GetId(), frame.Get) })
+		case *isrdv1.SessionRequest_Set:
+			ss.start(ctx, f.GetId(), func(ctx context.Context) (*isrdv1.SessionResponse, error) { return ss.set(ctx, frame.Set) })
+		case *isrdv1.SessionRequest_Release:
+			ss.start(ctx, f.GetId(), func(ctx context.Context) (*isrdv1.SessionResponse, error) { return ss.release(ctx, frame.Release) })
+		case *isrdv1.SessionRequest_Revalidate:
+			ss.start(ctx, f.GetId(), func(ctx context.Context) (*isrdv1.SessionResponse, error) {
+				return ss.revalidate(ctx, frame.Revalidate)
+			})
+		case *isrdv1.SessionRequest_Ping:
+			ss.start(ctx, f.GetId(), ss.pong)
+		case *isrdv1.SessionRequest_Cancel:
+			ss.cancelRequest(f.GetId())
+		}
+	}
+}
+
+// start answers one request, unless too many are open or the id is taken.
+func (ss *session) start(session context.Context, id uint64, answer func(context.Context) (*isrdv1.SessionResponse, error)) {
+	ctx, cancel := context.WithCancel(session)
+	if err := ss.register(id, cancel); err != nil {
+		cancel()
+		ss.push(session, refusal(id, err))
+		return
+	}
+	go func() {
+		defer ss.done.Done()
+		defer cancel()
+		out, err := answer(ctx)
+		ss.unregister(id)
+		if err != nil {
+			out = refusal(id, err)
+		}
+		out.Id = id
+		ss.push(session, out)
+	}()
+}
+
+// register takes the id and counts the request as under way, which done.Wait then waits for.
+func (ss *session) register(id uint64, cancel context.CancelFunc) error {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	switch {
+	case ss.closed:
+		return status.Error(codes.Unavailable, "the session has ended")
+	case id == 0:
+		return status.Error(codes.InvalidArgument, "a request needs an id other than 0")
+	case ss.cancel[id] != nil:
+		return status.Errorf(codes.InvalidArgument, "id %d belongs to a request that is still open", id)
+	case len(ss.cancel) >= maxOpen:
+		return status.Errorf(codes.ResourceExhausted, "%d requests are open; wait for answers first", maxOpen)
+	}
+	ss.cancel[id] = cancel
+	ss.done.Add(1)
+	return nil
+}
+
+// close lets no further request begin and waits for those under way.
+func (ss *session) close() {
+	ss.mu.Lock()
+	ss.closed = true
+	ss.mu.Unlock()
+	ss.done.Wait()
+}
+
+func (ss *session) unregister(id uint64) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	delete(ss.cancel, id)
+}
+
+func (ss *session) cancelRequest(id uint64) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	if cancel := ss.cancel[id]; cancel != nil {
+		cancel()
+	}
+}
+
+func refusal(id uint64, err error) *isrdv1.SessionResponse {
+	s := statusOf(err)
+	return &isrdv1.SessionResponse{Id: id, Frame: &isrdv1.SessionResponse_Refusal{
+		Refusal: &isrdv1.Refusal{Code: uint32(s.Code()), Message: s.Message()},
+	}}
+}
+
+func (ss *session) get(ctx context.Context, id uint64, r *isrdv1.GetRequest) (*isrdv1.SessionResponse, error) {
+	parked := func(limit time.Duration) {
+		ss.push(ctx, &isrdv1.SessionResponse{Id: id, Frame: &isrdv1.SessionResponse_Waiting{Waiting: &isrdv1.Waiting{LimitMs: millis(limit)}}})
+	}
+	out, err := ss.service.get(ctx, ss.who, r, ss.service.config.AsideBytes, parked)
+	if err != nil {
+		return nil, err
+	}
+	if token := out.GetLease().GetToken(); token != 0 {
+		if err := ss.keep(ctx, r.GetKey(), token); err != nil {
+			return nil, err
+		}
+	}
+	return &isrdv1.SessionResponse{Frame: &isrdv1.SessionResponse_Get{Get: out}}, nil
+}
+
+// keep remembers a lease, to give it back with the session. A lease that was granted to a caller who had gone by then
+// is given back at once.
+func (ss *session) keep(ctx context.Context, k *isrdv1.Key, token uint64) error {
+	key, err := ss.who.key(k)
+	if err != nil {
+		return err
+	}
+	ss.mu.Lock()
+	ss.leases[key.ID()] = held{key, token}
+	ss.mu.Unlock()
+	if ctx.Err() == nil {
+		return nil
+	}
+	ss.forget(key, token)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseLimit)
+	defer cancel()
+	if _, err := ss.service.cache.Release(ctx, key, token, 0); err != nil {
+		return err
+	}
+	return context.Canceled
+}
+
+// forget drops a lease that has ended.
+func (ss *session) forget(key cache.Key, token uint64) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	if ss.leases[key.ID()].token == token {
+		delete(ss.leases, key.ID())
+	}
+}
+
+func (ss *session) set(ctx context.Context, r *isrdv1.SetRequest) (*isrdv1.SessionResponse, error) {
+	// An acknowledged write outlives the session; only the acknowledgement can be cancelled.
+	out, err := ss.service.set(context.WithoutCancel(ctx), ss.who, r)
+	if err != nil {
+		return nil, err
+	}
+	if key, err := ss.who.key(r.GetKey()); err == nil && r.GetLeaseToken() != 0 {
+		ss.forget(key, r.GetLeaseToken())
+	}
+	return &isrdv1.SessionResponse{Frame: &isrdv1.SessionResponse_Set{Set: out}}, nil
+}
+
+func (ss *session) release(ctx context.Context, r *isrdv1.ReleaseRequest) (*isrdv1.SessionResponse, error) {
+	out, err := ss.service.release(ctx, ss.who, r)
+	if err != nil {
+		return nil, err
+	}
+	if key, err := ss.who.key(r.GetKey()); err == nil {
+		ss.forget(key, r.GetLeaseToken())
+	}
+	return &isrdv1.SessionResponse{Frame: &isrdv1.SessionResponse_Release{Release: out}}, nil
+}
+
+func (ss *session) revalidate(ctx context.Context, r *isrdv1.RevalidateRequest) (*isrdv1.SessionResponse, error) {
+	out, err := ss.service.revalidate(ctx, ss.who, r)
+	if err != nil {
+		return nil, err
+	}
+	return &isrdv1.SessionResponse{Frame: &isrdv1.SessionResponse_Revalidate{Revalidate: out}}, nil
+}
+
+func (ss *session) pong(ctx context.Context) (*isrdv1.SessionResponse, error) {
+	p := ss.service.cache.Position(ctx, ss.who.app)
+	return &isrdv1.SessionResponse{Frame: &isrdv1.SessionResponse_Pong{Pong: &isrdv1.Pong{Position: wirePosition(p)}}}, nil
+}

@@ -1,0 +1,233 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"time"
+
+	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/logging"
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/metadata"
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+	"google.golang.org/grpc/status"
+
+	isrdv1 "github.com/isrd/isrd/daemon/gen/isrd/v1"
+	"github.com/isrd/isrd/daemon/internal/cache"
+	"github.com/isrd/isrd/daemon/internal/hub"
+)
+
+// Config of a Server. Cache and Hub must be given; the zero value of every other field works.
+type Config struct {
+	// Cache answers the calls.
+	Cache *cache.Cache
+	// Hub gives the sessions their events; closing it ends them.
+	Hub *hub.Hub
+	// Apps is the allow-list of apps; empty: every app.
+	Apps []string
+	// Token must be shown by callers; empty: nobody is asked.
+	Token string
+	// MaxMessageBytes bounds one message, both ways. Default 64 MiB.
+	MaxMessageBytes int
+	// MaxEntryBytes is told to clients, which then do not send what would be refused.
+	MaxEntryBytes int
+	// AsideBytes is the size of a body above which it does not travel on the session. Default 256 KiB.
+	AsideBytes int
+	// WaitLimit and FetchWaitLimit are told to clients.
+	WaitLimit, FetchWaitLimit time.Duration
+	// ShutdownTimeout bounds the graceful stop. Default 5 s.
+	ShutdownTimeout time.Duration
+	// Version and Instance are told to clients, for people.
+	Version, Instance string
+	// Logger for what an operator must know.
+	Logger *slog.Logger
+	// Registerer of the metrics.
+	Registerer prometheus.Registerer
+}
+
+// authorize compares a token in the request's metadata ("authorization: Bearer …"), or the one given, with the daemon's.
+func (c Config) authorize(ctx context.Context, token string) error {
+	if c.Token == "" {
+		return nil
+	}
+	if bearer, ok := strings.CutPrefix(metadata.ExtractIncoming(ctx).Get("authorization"), "Bearer "); ok {
+		token = bearer
+	}
+	if subtle.ConstantTimeCompare([]byte(token), []byte(c.Token)) != 1 {
+		return status.Error(codes.Unauthenticated, "the token is wrong or missing; set ISRD_TOKEN to the value that the daemon was started with")
+	}
+	return nil
+}
+
+// newID returns a name that is unique among sessions.
+func newID() string { return rand.Text()[:16] }
+
+// Server serves gRPC on any number of listeners.
+type Server struct {
+	config Config
+	grpc   *grpc.Server
+	health *health.Server
+	log    *slog.Logger
+}
+
+// New builds the gRPC server with its services: isrd.v1.CacheService, health and reflection.
+func New(cfg Config) *Server {
+	if cfg.MaxMessageBytes == 0 {
+		cfg.MaxMessageBytes = 64 << 20
+	}
+	if cfg.AsideBytes == 0 {
+		cfg.AsideBytes = 256 << 10
+	}
+	if cfg.ShutdownTimeout == 0 {
+		cfg.ShutdownTimeout = 5 * time.Second
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{config: cfg, health: health.NewServer(), log: cfg.Logger}
+	s.grpc = grpc.NewServer(s.options()...)
+	service := &cacheService{
+		calls:   calls{cache: cfg.Cache, apps: allowList(cfg.Apps)},
+		hub:     cfg.Hub,
+		config:  cfg,
+		metrics: newMetrics(cfg.Registerer),
+		log:     cfg.Logger,
+	}
+	isrdv1.RegisterCacheServiceServer(s.grpc, service)
+	healthv1.RegisterHealthServer(s.grpc, s.health)
+	reflection.Register(s.grpc)
+	return s
+}
+
+func allowList(apps []string) map[string]bool {
+	if len(apps) == 0 {
+		return nil
+	}
+	list := make(map[string]bool, len(apps))
+	for _, a := range apps {
+		list[a] = true
+	}
+	return list
+}
+
+// window is the HTTP/2 flow-control window: a large page must not wait for window updates.
+const window = 4 << 20
+
+// options puts the interceptors in order: metrics see everything, logging sees what recovery made of a panic.
+func (s *Server) options() []grpc.ServerOption {
+	prom := grpcprom.NewServerMetrics()
+	if s.config.Registerer != nil {
+		s.config.Registerer.MustRegister(prom)
+	}
+	logger := logging.LoggerFunc(func(ctx context.Context, level logging.Level, msg string, fields ...any) {
+		s.log.Log(ctx, slog.Level(level), msg, fields...)
+	})
+	logOptions := []logging.Option{
+		logging.WithLogOnEvents(logging.FinishCall),
+		logging.WithLevels(levelOf),
+	}
+	recovered := recovery.WithRecoveryHandlerContext(func(ctx context.Context, p any) error {
+		s.log.ErrorContext(ctx, "panic in a call", slog.Any("panic", p))
+		return status.Error(codes.Internal, "internal error; the daemon's log has the details")
+	})
+	return []grpc.ServerOption{
+		grpc.MaxRecvMsgSize(s.config.MaxMessageBytes),
+		grpc.MaxSendMsgSize(s.config.MaxMessageBytes),
+		grpc.InitialWindowSize(window),
+		grpc.InitialConnWindowSize(window),
+		// A half-open TCP connection would keep the leases of a dead process.
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
+		grpc.ChainUnaryInterceptor(
+			prom.UnaryServerInterceptor(),
+			logging.UnaryServerInterceptor(logger, logOptions...),
+			s.authorizeUnary,
+			recovery.UnaryServerInterceptor(recovered),
+		),
+		grpc.ChainStreamInterceptor(
+			prom.StreamServerInterceptor(),
+			logging.StreamServerInterceptor(logger, logOptions...),
+			recovery.StreamServerInterceptor(recovered),
+		),
+	}
+}
+
+// levelOf keeps requests out of the log unless the daemon itself is at fault; a request is never Info.
+func levelOf(code codes.Code) logging.Level {
+	switch code {
+	case codes.Internal, codes.Unknown, codes.DataLoss:
+		return logging.LevelError
+	case codes.Unauthenticated, codes.PermissionDenied, codes.ResourceExhausted, codes.FailedPrecondition:
+		return logging.LevelWarn
+	default:
+		return logging.LevelDebug
+	}
+}
+
+// authorizeUnary guards the unary calls. A session shows its token in the hello. Health is open: a probe has no secret.
+func (s *Server) authorizeUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	if !strings.HasPrefix(info.FullMethod, "/"+healthv1.Health_ServiceDesc.ServiceName+"/") {
+		if err := s.config.authorize(ctx, ""); err != nil {
+			return nil, err
+		}
+	}
+	return handler(ctx, req)
+}
+
+// Run serves the listeners until ctx ends, and closes them. The stop is graceful and bounded: health turns to not
+// serving, the sessions are told to go away, calls under way may finish, and then everything is cut.
+func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
+	failed := make(chan error, len(listeners))
+	for _, l := range listeners {
+		go func() { failed <- s.grpc.Serve(l) }()
+	}
+	s.health.SetServingStatus("", healthv1.HealthCheckResponse_SERVING)
+	s.health.SetServingStatus(isrdv1.CacheService_ServiceDesc.ServiceName, healthv1.HealthCheckResponse_SERVING)
+	var err error
+	running := len(listeners)
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+		running--
+	}
+	s.stop()
+	for range running {
+		err = errors.Join(err, <-failed)
+	}
+	if err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+		return fmt.Errorf("serve gRPC: %w", err)
+	}
+	return nil
+}
+
+// stop closes the hub first: GracefulStop does not return while a session is open.
+func (s *Server) stop() {
+	s.health.Shutdown()
+	s.config.Hub.Close()
+	graceful := make(chan struct{})
+	go func() {
+		s.grpc.GracefulStop()
+		close(graceful)
+	}()
+	timer := time.NewTimer(s.config.ShutdownTimeout)
+	defer timer.Stop()
+	select {
+	case <-graceful:
+	case <-timer.C:
+		s.log.Warn("calls are still under way; cutting them", slog.Duration("after", s.config.ShutdownTimeout))
+		s.grpc.Stop()
+		<-graceful
+	}
+}

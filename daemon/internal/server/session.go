@@ -1,0 +1,254 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	isrdv1 "github.com/isrd/isrd/daemon/gen/isrd/v1"
+	"github.com/isrd/isrd/daemon/internal/cache"
+	"github.com/isrd/isrd/daemon/internal/hub"
+	"github.com/isrd/isrd/daemon/internal/tag"
+)
+
+const (
+	// protocol is the newest version of the envelope that this daemon speaks, and the oldest.
+	protocol = 1
+	// helloLimit is how long a new stream may take to say hello.
+	helloLimit = 10 * time.Second
+	// maxOpen bounds the requests of one session that are under way.
+	maxOpen = 4096
+	// maxBehind bounds the events that a session may fall behind; then it gets one reset.
+	maxBehind = 1024
+	// pingInterval is how often clients are asked to ping.
+	pingInterval = time.Second
+	// releaseLimit bounds the release of what a session that ended still held.
+	releaseLimit = 5 * time.Second
+)
+
+// session is one stream of one Next.js process.
+type session struct {
+	service *cacheService
+	stream  isrdv1.CacheService_SessionServer
+	id      string
+	who     caller
+	log     *slog.Logger
+
+	out    chan *isrdv1.SessionResponse
+	events *hub.Subscription
+	sent   tag.Position   // the writer's: what the client was told up to
+	done   sync.WaitGroup // the requests under way
+
+	mu     sync.Mutex
+	closed bool
+	cancel map[uint64]context.CancelFunc // by the id of the request
+	leases map[cache.ID]held
+}
+
+// held is a lease that the session must give back when it ends.
+type held struct {
+	key   cache.Key
+	token uint64
+}
+
+// Session implements CacheService.
+func (s *cacheService) Session(stream isrdv1.CacheService_SessionServer) error {
+	hello, err := s.greet(stream)
+	if err != nil {
+		return statusOf(err).Err()
+	}
+	id := newID()
+	ss := &session{
+		service: s,
+		stream:  stream,
+		id:      id,
+		who:     caller{app: hello.GetApp(), build: buildScope(hello.GetBuild()), holder: id},
+		log:     s.log.With(slog.String("session", id), slog.String("app", hello.GetApp()), slog.String("instance", hello.GetInstance())),
+		out:     make(chan *isrdv1.SessionResponse, 256),
+		events:  s.hub.Subscribe(hello.GetApp(), maxBehind),
+		cancel:  make(map[uint64]context.CancelFunc),
+		leases:  make(map[cache.ID]held),
+	}
+	defer ss.events.Close()
+	s.metrics.sessions.WithLabelValues(hello.GetApp()).Inc()
+	defer s.metrics.sessions.WithLabelValues(hello.GetApp()).Dec()
+	ss.log.Info("session opened", slog.String("client", hello.GetClientVersion()), slog.String("next", hello.GetNextVersion()))
+	err = ss.run(hello)
+	ss.log.Info("session ended", slog.Any("cause", err))
+	return statusOf(err).Err()
+}
+
+// greet reads the hello and decides whether the client is welcome.
+func (s *cacheService) greet(stream isrdv1.CacheService_SessionServer) (*isrdv1.Hello, error) {
+	type first struct {
+		frame *isrdv1.SessionRequest
+		err   error
+	}
+	got := make(chan first, 1) // buffered: the reader ends with the stream, whether or not anybody waits
+	go func() {
+		f, err := stream.Recv()
+		got <- first{f, err}
+	}()
+	timer := time.NewTimer(helloLimit)
+	defer timer.Stop()
+	select {
+	case f := <-got:
+		if f.err != nil {
+			return nil, f.err
+		}
+		hello := f.frame.GetHello()
+		if hello == nil {
+			return nil, status.Error(codes.FailedPrecondition, "the first frame of a session must be a hello")
+		}
+		return hello, s.accept(stream.Context(), hello)
+	case <-timer.C:
+		return nil, status.Errorf(codes.DeadlineExceeded, "no hello within %v", helloLimit)
+	}
+}
+
+func (s *cacheService) accept(ctx context.Context, h *isrdv1.Hello) error {
+	if h.GetApp() == "" {
+		return status.Error(codes.InvalidArgument, "hello.app is empty; set ISRD_APP or the name in package.json")
+	}
+	if h.GetProtocolMin() > protocol || h.GetProtocolMax() < protocol {
+		return status.Errorf(codes.FailedPrecondition, "the client speaks protocol %d to %d, this daemon %d; upgrade the older of the two",
+			h.GetProtocolMin(), h.GetProtocolMax(), protocol)
+	}
+	if err := s.config.authorize(ctx, h.GetToken()); err != nil {
+		return err
+	}
+	return s.allowed(h.GetApp())
+}
+
+// run serves the stream until it breaks, the client ends it or the daemon stops, and leaves nothing behind.
+func (ss *session) run(hello *isrdv1.Hello) error {
+	ctx, cancel := context.WithCancelCause(ss.stream.Context())
+	defer cancel(nil)
+	if err := ss.welcome(ctx, hello); err != nil {
+		return err
+	}
+	var writer sync.WaitGroup
+	writer.Go(func() { cancel(ss.write(ctx)) })
+	go func() { cancel(ss.read(ctx)) }() // ends with the stream: Recv returns when this handler has
+	<-ctx.Done()
+	err := context.Cause(ctx)
+	writer.Wait()
+	ss.close()
+	ss.releaseAll()
+	if errors.Is(err, io.EOF) || errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// welcome sends the first frame. Events go on from the position that it names.
+func (ss *session) welcome(ctx context.Context, h *isrdv1.Hello) error {
+	c := ss.service.config
+	ss.sent = ss.service.cache.Position(ctx, h.GetApp())
+	err := ss.stream.Send(&isrdv1.SessionResponse{Frame: &isrdv1.SessionResponse_Welcome{Welcome: &isrdv1.Welcome{
+		Protocol:         protocol,
+		SessionId:        ss.id,
+		Position:         wirePosition(ss.sent),
+		AsideBytes:       uint64(c.AsideBytes),    //nolint:gosec // configured, not negative
+		MaxEntryBytes:    uint64(c.MaxEntryBytes), //nolint:gosec // configured, not negative
+		DaemonVersion:    c.Version,
+		DaemonInstance:   c.Instance,
+		WaitLimitMs:      millis(c.WaitLimit),
+		FetchWaitLimitMs: millis(c.FetchWaitLimit),
+		PingIntervalMs:   millis(pingInterval),
+	}}})
+	if err != nil {
+		return fmt.Errorf("send welcome: %w", err)
+	}
+	return nil
+}
+
+// push queues a frame; it gives up when the session ends.
+func (ss *session) push(ctx context.Context, f *isrdv1.SessionResponse) {
+	select {
+	case ss.out <- f:
+	case <-ctx.Done():
+	}
+}
+
+// write sends frames and events until ctx ends. It is the only sender.
+func (ss *session) write(ctx context.Context) error {
+	for {
+		var frame *isrdv1.SessionResponse
+		select {
+		case frame = <-ss.out:
+		case <-ss.events.Ready():
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		// Events first: an answer may not say as_of before the events up to it were sent. They were published before
+		// the answer was judged, so they are here by now.
+		open, err := ss.sendEvents()
+		if err != nil {
+			return err
+		}
+		if frame != nil {
+			if err := ss.stream.Send(frame); err != nil {
+				return fmt.Errorf("send: %w", err)
+			}
+		}
+		if !open {
+			return ss.goAway()
+		}
+	}
+}
+
+func (ss *session) sendEvents() (open bool, err error) {
+	messages, open := ss.events.Take()
+	var batch []*isrdv1.Event
+	for _, m := range messages {
+		if !ss.sent.Before(m.Event.Position) { // it came between the subscription and the welcome
+			continue
+		}
+		ss.sent = m.Event.Position
+		if m.Reset == "" {
+			batch = append(batch, wireEvent(m.Event))
+			continue
+		}
+		ss.service.metrics.resets.Inc()
+		reset := &isrdv1.Reset{Position: wirePosition(m.Event.Position), Reason: m.Reset}
+		if err := ss.stream.Send(&isrdv1.SessionResponse{Frame: &isrdv1.SessionResponse_Reset_{Reset_: reset}}); err != nil {
+			return open, fmt.Errorf("send reset: %w", err)
+		}
+	}
+	if len(batch) == 0 {
+		return open, nil
+	}
+	err = ss.stream.Send(&isrdv1.SessionResponse{Frame: &isrdv1.SessionResponse_Events{Events: &isrdv1.Events{Events: batch}}})
+	if err != nil {
+		return open, fmt.Errorf("send events: %w", err)
+	}
+	return open, nil
+}
+
+// goAway tells the client to come back to the next daemon.
+func (ss *session) goAway() error {
+	err := ss.stream.Send(&isrdv1.SessionResponse{Frame: &isrdv1.SessionResponse_GoAway{GoAway: &isrdv1.GoAway{Reason: "the daemon stops"}}})
+	if err != nil {
+		return fmt.Errorf("send go-away: %w", err)
+	}
+	return status.Error(codes.Unavailable, "the daemon stops")
+}
+
+// releaseAll frees the leases that the process can no longer fill, so that others need not wait for their TTL.
+func (ss *session) releaseAll() {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ss.stream.Context()), releaseLimit)
+	defer cancel()
+	for _, h := range ss.leases { // no request is under way any more
+		if _, err := ss.service.cache.Release(ctx, h.key, h.token, 0); err != nil {
+			ss.log.Warn("release lease of an ended session; it ends by its TTL", slog.String("key", h.key.Name), slog.Any("error", err))
+		}
+	}
+}
