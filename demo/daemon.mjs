@@ -12,8 +12,8 @@ const STOP_GRACE_MS = 5_000;
  *
  * @typedef {object} Daemon
  * @property {string} address what ISRD_ADDRESS names it by
+ * @property {import('./processes.mjs').Child} child
  * @property {() => Promise<Record<string, number>>} metrics its own `isrd_*` figures, by name and labels
- * @property {() => void} kill ends it at once
  * @property {() => Promise<void>} stop ends it and removes its socket's folder
  */
 
@@ -38,7 +38,7 @@ export async function startDaemon({ binary, logFile, signal }) {
   );
   return {
     address,
-    kill: () => child.kill("SIGKILL"),
+    child,
     metrics: async () => {
       const response = await fetch(`${url}/metrics`, { signal: AbortSignal.timeout(5_000) });
       return parseMetrics(await response.text());

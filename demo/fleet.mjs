@@ -119,9 +119,9 @@ export class Fleet {
     return replica.port;
   }
 
-  /** @returns {Replica | undefined} a replica that ended though nobody stopped it */
-  crashed() {
-    return [...this.#replicas.values()].find(({ child }) => child.ended);
+  /** @returns {import('./processes.mjs').Child[]} the processes that should be running */
+  children() {
+    return [...this.#replicas.values()].map(({ child }) => child);
   }
 
   /** @returns {Promise<Render[]>} every render of every life of every replica so far */

@@ -50,7 +50,7 @@ export async function runLeg(options) {
   await balancer.listen();
   const killAll = () => {
     fleet.kill();
-    daemon?.kill();
+    daemon?.child.kill("SIGKILL");
   };
   signal.addEventListener("abort", killAll);
   try {
@@ -59,8 +59,9 @@ export async function runLeg(options) {
     const replicas = await fleet.startAll(options.replicas);
     for (const replica of replicas) balancer.add(replica);
     report(`${replicas.length} replicas are ready`);
-    const traffic = await visitorsAndEvents(options, { fleet, balancer, secret });
+    const traffic = await visitorsAndEvents(options, { fleet, daemon, balancer, secret });
     const metrics = await daemon?.metrics();
+    if (daemon && metrics && gets(metrics) === 0) throw daemon.child.failure("was not asked once by the replicas");
     // Renders in the background are finished before a replica ends; what is counted after that is all there is.
     await fleet.stopAll();
     const observations = {
@@ -85,10 +86,19 @@ export async function runLeg(options) {
 }
 
 /**
- * @param {LegOptions} options
- * @param {{ fleet: Fleet, balancer: Balancer, secret: string }} parts
+ * @param {Record<string, number>} metrics of the daemon
+ * @returns {number} how often it was asked for an entry
  */
-async function visitorsAndEvents(options, { fleet, balancer, secret }) {
+function gets(metrics) {
+  const counts = Object.entries(metrics).filter(([name]) => name.startsWith("isrd_cache_gets_total"));
+  return counts.reduce((sum, [, count]) => sum + count, 0);
+}
+
+/**
+ * @param {LegOptions} options
+ * @param {{ fleet: Fleet, daemon: import('./daemon.mjs').Daemon | undefined, balancer: Balancer, secret: string }} parts
+ */
+async function visitorsAndEvents(options, { fleet, daemon, balancer, secret }) {
   const { plan, events, origin, change, report, signal } = options;
   const failed = new AbortController(); // an event that fails ends the traffic
   const either = AbortSignal.any([signal, failed.signal]);
@@ -97,8 +107,8 @@ async function visitorsAndEvents(options, { fleet, balancer, secret }) {
   /** @type {Promise<import('./change.mjs').AppliedChange> | undefined} */
   let changing;
   const progress = new Progress(plan.length, report, () => {
-    const crashed = fleet.crashed();
-    if (crashed) failed.abort(crashed.child.failure(crashed.child.ended ?? "ended"));
+    const crashed = [...fleet.children(), ...(daemon ? [daemon.child] : [])].find(({ ended }) => ended);
+    if (crashed) failed.abort(crashed.failure(crashed.ended ?? "ended"));
   });
   /**
    * @template T
