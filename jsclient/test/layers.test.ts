@@ -1,0 +1,86 @@
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { join, relative } from "node:path";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+
+const SRC = fileURLToPath(new URL("../src", import.meta.url));
+
+/**
+ * Who may import whom, leaves first; a new file needs a line. `gen` and packages are named like files. What is only a
+ * type costs nothing at run time, but is a dependency all the same, and is listed too.
+ */
+const ALLOWED: Record<string, string[]> = {
+  // Leaves: no state, no I/O but what their name says.
+  "version": [],
+  "errors": [],
+  "log": [],
+  "counters": [],
+  "deadline": [],
+  "order": ["gen"],
+  "outbox": [],
+  "address": ["errors"],
+  "transport": ["address"],
+  "config": ["log"],
+  "shared": ["version"],
+  "applied": ["errors", "gen", "order"],
+  "report": ["errors", "log"],
+  "renders": ["gen", "order"],
+  "fallback": ["outbox", "renders", "lru-cache"],
+  // Translation: pure.
+  "next/values": [],
+  "serialize": ["gen", "next/values"],
+  "wire": ["gen", "serialize", "@bufbuild/protobuf"],
+  "next/space": ["gen", "next/values"],
+  "next/lifetime": ["fallback", "next/values"],
+  "next/answer": ["gen", "fallback", "next/values"],
+  "next/intent": ["next/values"],
+  "next/build": ["log"],
+  "next/request-scope": ["renders"],
+  // The wire.
+  "grpc-transport": ["address", "errors", "gen", "transport", "@grpc/grpc-js"],
+  "link": ["errors", "gen", "transport", "wire", "@bufbuild/protobuf"],
+  "delivery": ["errors", "link", "log", "outbox"],
+  "session": ["address", "applied", "deadline", "delivery", "errors", "gen", "link", "log", "outbox", "report", "transport", "@bufbuild/protobuf"],
+  // The handler.
+  "client": ["counters", "errors", "fallback", "gen", "log", "outbox", "renders", "serialize", "session", "wire", "@bufbuild/protobuf"],
+  "runtime": ["address", "client", "config", "fallback", "gen", "grpc-transport", "log", "next/build", "next/request-scope", "session", "shared", "transport", "version"],
+  "cache-handler": ["client", "errors", "next/answer", "next/intent", "next/lifetime", "next/space", "next/values", "runtime", "serialize"],
+  "index": ["counters", "runtime", "session", "version"],
+};
+
+function sources(): string[] {
+  return readdirSync(SRC, { recursive: true, encoding: "utf8" })
+    .filter((file) => file.endsWith(".ts") && !file.startsWith("gen"))
+    .map((file) => file.replace(/\.ts$/, ""));
+}
+
+function importsOf(file: string): string[] {
+  const text = readFileSync(join(SRC, `${file}.ts`), "utf8");
+  const targets = [...text.matchAll(/(?:from|import)\s*\(?\s*"([^"]+)"/g)].map((match) => match[1] as string);
+  const ours = targets
+    .filter((target) => !target.startsWith("node:"))
+    .map((target) => (target.startsWith(".") ? relative(SRC, join(SRC, file, "..", target)).replace(/\.js$/, "") : target))
+    .map((target) => (target.startsWith("gen/") ? "gen" : target));
+  return [...new Set(ours)].sort();
+}
+
+test("every source file has a line in the table of layers, and no line is left over", () => {
+  assert.deepEqual(sources().sort(), Object.keys(ALLOWED).sort());
+});
+
+for (const file of sources()) {
+  test(`${file} imports what its layer may import, and nothing that it does not need is allowed`, () => {
+    assert.deepEqual(importsOf(file), [...(ALLOWED[file] ?? [])].sort());
+  });
+}
+
+test("no circle: every file imports only files above it in the table", () => {
+  const order = Object.keys(ALLOWED);
+  for (const [index, file] of order.entries()) {
+    for (const target of ALLOWED[file] ?? []) {
+      const at = order.indexOf(target);
+      assert.ok(at < index || at === -1, `${file} imports ${target}, which comes after it`);
+    }
+  }
+});

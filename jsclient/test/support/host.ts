@@ -1,0 +1,55 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import CacheHandler from "../../src/cache-handler.js";
+import type { Log } from "../../src/log.js";
+import type { HostContext } from "../../src/next/values.js";
+import { createRuntime, type Runtime } from "../../src/runtime.js";
+import type { Dial } from "../../src/transport.js";
+
+/** A log that keeps its lines. */
+export function memoryLog(): Log & { readonly lines: string[] } {
+  const lines: string[] = [];
+  const keep = (level: string) => (line: string) => void lines.push(`${level} ${line}`);
+  return { lines, info: keep("info"), warn: keep("warn"), debug: () => {}, warnSeldom: (_topic, line) => keep("warn")(line) };
+}
+
+/** What stands for a process of Next.js: its own session, handlers made per request. */
+export interface FakeHost {
+  readonly runtime: Runtime;
+  readonly log: ReturnType<typeof memoryLog>;
+  /** A handler, as Next.js makes one for a request with these headers. */
+  handler(headers?: HostContext["_requestHeaders"]): CacheHandler;
+  close(): void;
+}
+
+export const PREVIEW_ID = "0123456789abcdef";
+
+/** A build output with just the files that the client reads. */
+export function fakeBuild(buildId: string, app = "shop"): { serverDistDir: string; remove: () => void } {
+  const root = mkdtempSync(join(tmpdir(), "isrd-build-"));
+  const serverDistDir = join(root, ".next", "server");
+  mkdirSync(serverDistDir, { recursive: true });
+  writeFileSync(join(root, "package.json"), JSON.stringify({ name: app }));
+  writeFileSync(join(root, ".next", "package.json"), JSON.stringify({ type: "commonjs" }));
+  writeFileSync(join(root, ".next", "BUILD_ID"), buildId);
+  writeFileSync(join(serverDistDir, "preview-props.json"), JSON.stringify({ previewModeId: PREVIEW_ID }));
+  return { serverDistDir, remove: () => rmSync(root, { recursive: true, force: true }) };
+}
+
+/** Starts a host. */
+export function startHost(options: { dial: Dial; env?: NodeJS.ProcessEnv; buildId?: string; app?: string }): FakeHost {
+  const build = fakeBuild(options.buildId ?? "build-1", options.app);
+  const log = memoryLog();
+  const env = { ISRD_ADDRESS: "unix:/nowhere.sock", ...options.env };
+  const runtime = createRuntime({ serverDistDir: build.serverDistDir, env, dial: options.dial, log });
+  return {
+    runtime,
+    log,
+    handler: (headers = {}) => new CacheHandler({ _requestHeaders: headers, serverDistDir: build.serverDistDir }, runtime),
+    close: () => {
+      runtime.session.close();
+      build.remove();
+    },
+  };
+}
