@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import CacheHandler from "../../src/cache-handler.js";
-import type { Log } from "../../src/log.js";
+import { createLog, type Log } from "../../src/log.js";
 import type { HostContext } from "../../src/next/values.js";
 import { createRuntime, type Runtime } from "../../src/runtime.js";
 import type { Dial } from "../../src/transport.js";
@@ -10,8 +10,8 @@ import type { Dial } from "../../src/transport.js";
 /** A log that keeps its lines. */
 export function memoryLog(): Log & { readonly lines: string[] } {
   const lines: string[] = [];
-  const keep = (level: string) => (line: string) => void lines.push(`${level} ${line}`);
-  return { lines, info: keep("info"), warn: keep("warn"), debug: () => {}, warnSeldom: (_topic, line) => keep("warn")(line) };
+  const keep = (level: string) => (line: string) => void lines.push(line.replace(/^isrd:/, level));
+  return Object.assign(createLog("info", { info: keep("info"), warn: keep("warn") }), { lines });
 }
 
 /** What stands for a process of Next.js: its own session, handlers made per request. */
