@@ -28,6 +28,7 @@ import { percentile } from "./statistics.mjs";
  * @property {number} rendersPerPage
  * @property {number} mostRendersOfOnePage
  * @property {Record<string, number>} responsesByCache how many responses had which `x-nextjs-cache`
+ * @property {Record<string, { p50Ms: number, p95Ms: number }>} latencyByCache their latencies
  * @property {number} hitRate the share of responses that no visitor waited a render for: HIT and STALE
  * @property {number} oldPages see oldPages
  * @property {{ app: number, pages: number }} oldPagesByRouter
@@ -43,7 +44,7 @@ export function figuresOf(observations) {
   const { samples, renders, originCalls, change } = observations;
   const latencies = samples.map(({ latencyMs }) => latencyMs);
   const pages = new Set(samples.map(({ page }) => page.path)).size;
-  const caches = countBy(samples, ({ cache }) => cache || "none");
+  const caches = countBy(samples, cacheOf);
   const old = oldPages(samples, change);
   return {
     requests: samples.length,
@@ -57,6 +58,7 @@ export function figuresOf(observations) {
     rendersPerPage: renders.length / pages,
     mostRendersOfOnePage: Math.max(0, ...Object.values(countBy(renders, ({ path }) => path))),
     responsesByCache: caches,
+    latencyByCache: Object.fromEntries(Object.keys(caches).map((cache) => [cache, latencyOf(samples, cache)])),
     hitRate: ((caches.HIT ?? 0) + (caches.STALE ?? 0)) / samples.length,
     oldPages: old.length,
     oldPagesByRouter: {
@@ -117,6 +119,20 @@ export function rendersCausedByRestart({ samples, renders, imageAt, restarted, c
     const changed = change.affected.has(path) && copy.renderedAt < change.changedAt && change.changedAt <= at;
     return !changed && at < copy.renderedAt + copy.lifetimeSeconds * 1000;
   });
+}
+
+/** @param {import("./traffic.mjs").Sample} sample */
+function cacheOf({ cache }) {
+  return cache || "none";
+}
+
+/**
+ * @param {readonly import("./traffic.mjs").Sample[]} samples
+ * @param {string} cache
+ */
+function latencyOf(samples, cache) {
+  const latencies = samples.filter((sample) => cacheOf(sample) === cache).map(({ latencyMs }) => latencyMs);
+  return { p50Ms: percentile(latencies, 50), p95Ms: percentile(latencies, 95) };
 }
 
 /**

@@ -165,6 +165,12 @@ test("the figures count what was seen", () => {
     rendersPerPage: 1,
     mostRendersOfOnePage: 2,
     responsesByCache: { HIT: 2, STALE: 1, MISS: 1, none: 1 },
+    latencyByCache: {
+      HIT: { p50Ms: 1, p95Ms: 5 },
+      STALE: { p50Ms: 2, p95Ms: 2 },
+      MISS: { p50Ms: 3, p95Ms: 3 },
+      none: { p50Ms: 400, p95Ms: 400 },
+    },
     hitRate: 0.6,
     oldPages: 1,
     oldPagesByRouter: { app: 1, pages: 0 },

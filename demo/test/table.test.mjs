@@ -19,6 +19,7 @@ function figures(different) {
     rendersPerPage: 4,
     mostRendersOfOnePage: 20,
     responsesByCache: {},
+    latencyByCache: {},
     hitRate: 0.7312,
     oldPages: 0,
     oldPagesByRouter: { app: 0, pages: 0 },
