@@ -149,6 +149,8 @@ async function visitorsAndEvents(options, { fleet, daemon, balancer, secret }) {
     const [restartMs, applied] = await Promise.all([restarting, changing]);
     if (restartMs === undefined || !applied) throw new DemoError("the plan has no restart or no change");
     return { samples, restartMs, change: applied };
+  } catch (error) {
+    throw failed.signal.aborted ? failed.signal.reason : error; // not the AbortError that it became on its way
   } finally {
     progress.end();
     await Promise.allSettled([restarting, changing]);
