@@ -1,0 +1,313 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/isrd/isrd/daemon/internal/cache"
+)
+
+// bus is the one connection on which all apps' events and hints arrive, and who is to hear them.
+//
+// What is missed on it is caught up with by load.lua, whenever there is reason to: the subscription was confirmed (for
+// the first time or again), an event does not follow, a probe is due. So nothing depends on messages but speed.
+type bus struct {
+	store *Store
+
+	mu       sync.Mutex
+	channels map[string]*follow
+	pubsub   *redis.PubSub           // the connection, if there is one
+	work     map[*follow]*catchingUp // whoever may have missed something
+	signal   chan struct{}           // there is new work
+}
+
+// catchingUp is one app's work.
+type catchingUp struct {
+	running bool
+	again   bool          // there was a new reason meanwhile
+	delay   time.Duration // after a failure
+}
+
+func (b *bus) init(s *Store) {
+	b.store = s
+	b.channels = make(map[string]*follow)
+	b.work = make(map[*follow]*catchingUp)
+	b.signal = make(chan struct{}, 1)
+}
+
+func (b *bus) find(app string) *follow {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.channels[b.store.keys.channel(app)]
+}
+
+// follow adds an app. Its first load follows when the subscription is confirmed, so that nothing falls between.
+func (b *bus) follow(ctx context.Context, app string, by cache.Follower) (*follow, error) {
+	channel := b.store.keys.channel(app)
+	b.mu.Lock()
+	f, there := b.channels[channel]
+	if !there {
+		f = &follow{app: app, follower: by, ready: make(chan struct{})}
+		b.channels[channel] = f
+	}
+	ps := b.pubsub
+	b.mu.Unlock()
+	switch {
+	case there && f.follower != by:
+		return nil, fmt.Errorf("follow %q: another follows it already", app)
+	case !there && ps != nil:
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.store.config.OpTimeout)
+		defer cancel()
+		// If it fails, the connection is broken, and the next one subscribes to all channels.
+		if err := ps.Subscribe(ctx, channel); err != nil {
+			b.store.log.Debug("subscribe", slog.String("app", app), slog.Any("error", err))
+		}
+	}
+	return f, nil
+}
+
+// behind says that an app may have missed something.
+func (b *bus) behind(fs ...*follow) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, f := range fs {
+		w := b.work[f]
+		if w == nil {
+			w = new(catchingUp)
+			b.work[f] = w
+		}
+		w.again = true
+	}
+	b.wake()
+}
+
+func (b *bus) wake() {
+	select {
+	case b.signal <- struct{}{}:
+	default:
+	}
+}
+
+// check has every app compare its position with its log's.
+func (b *bus) check() {
+	b.mu.Lock()
+	fs := slices.Collect(maps.Values(b.channels))
+	b.mu.Unlock()
+	// What is not loaded yet will be when its subscription is confirmed, not before.
+	b.behind(slices.DeleteFunc(fs, func(f *follow) bool { _, loaded, _ := f.state(); return !loaded })...)
+}
+
+// catchUp does the work until ctx ends.
+func (b *bus) catchUp(ctx context.Context) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for {
+		select {
+		case <-b.signal:
+		case <-ctx.Done():
+			return
+		}
+		b.mu.Lock()
+		for f, w := range b.work {
+			if w.again && !w.running {
+				w.running, w.again = true, false
+				wg.Go(func() { b.catchUpOne(ctx, f) })
+			}
+		}
+		b.mu.Unlock()
+	}
+}
+
+// Bounds of the delay between attempts to catch up.
+const (
+	minDelay = 20 * time.Millisecond
+	maxDelay = 500 * time.Millisecond
+)
+
+func (b *bus) catchUpOne(ctx context.Context, f *follow) {
+	err := b.store.catchUp(ctx, f)
+	b.mu.Lock()
+	w := b.work[f]
+	w.delay = nextDelay(w.delay, err)
+	delay := w.delay
+	b.mu.Unlock()
+	if err != nil {
+		b.store.log.Debug("catch up with a log", slog.String("app", f.app), slog.Any("error", err))
+		pause(ctx, delay)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	w.running = false
+	w.again = w.again || err != nil
+	if w.again {
+		b.wake()
+	}
+}
+
+func nextDelay(delay time.Duration, err error) time.Duration {
+	if err == nil {
+		return 0
+	}
+	return min(max(2*delay, minDelay), maxDelay)
+}
+
+// pause waits about d, so that daemons that lost Redis together do not come back together.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d/2 + rand.N(d/2+1))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// listen keeps a connection and passes on what arrives until ctx ends.
+func (b *bus) listen(ctx context.Context) {
+	var delay time.Duration
+	for ctx.Err() == nil {
+		begun := time.Now()
+		err := b.session(ctx)
+		b.store.metrics.subscribed.Set(0)
+		if ctx.Err() != nil {
+			return
+		}
+		if time.Since(begun) > maxDelay {
+			delay = 0
+		}
+		delay = nextDelay(delay, err)
+		b.store.log.Debug("subscription ended", slog.Any("error", err))
+		pause(ctx, delay)
+	}
+}
+
+// session is one connection's life. The error is never nil.
+func (b *bus) session(ctx context.Context) error {
+	ps := b.store.client.Subscribe(ctx)
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	defer b.attach(nil)
+	// Receive heeds no context while it waits; Close ends it.
+	wg.Go(func() {
+		<-ctx.Done()
+		_ = ps.Close() // nobody is interested any more
+	})
+	if err := b.subscribe(ctx, ps, b.attach(ps)); err != nil {
+		return err
+	}
+	begun := time.Now()
+	var heard atomic.Int64 // time.Duration since begun
+	wg.Go(func() {
+		defer cancel()
+		b.watch(ctx, ps, func() time.Duration { return time.Since(begun) - time.Duration(heard.Load()) })
+	})
+	for {
+		m, err := ps.Receive(ctx)
+		if err != nil {
+			return fmt.Errorf("receive: %w", err)
+		}
+		heard.Store(int64(time.Since(begun)))
+		b.store.metrics.subscribed.Set(1)
+		b.receive(m)
+	}
+}
+
+// attach makes ps the connection and returns the channels it must subscribe to.
+func (b *bus) attach(ps *redis.PubSub) []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.pubsub = ps
+	return slices.Collect(maps.Keys(b.channels))
+}
+
+// subscribe opens the connection.
+func (b *bus) subscribe(ctx context.Context, ps *redis.PubSub, channels []string) error {
+	ctx, cancel := context.WithTimeout(ctx, b.store.config.DialTimeout)
+	defer cancel()
+	if len(channels) > 0 {
+		if err := ps.Subscribe(ctx, channels...); err != nil {
+			return fmt.Errorf("subscribe to %d channels: %w", len(channels), err)
+		}
+	}
+	if err := ps.Ping(ctx); err != nil {
+		return fmt.Errorf("ping: %w", err)
+	}
+	return nil
+}
+
+// pingInterval is how often the connection is asked for a sign of life.
+const pingInterval = 250 * time.Millisecond
+
+var errSilent = errors.New("no sign of life on the subscription")
+
+// watch returns when nothing was heard on the connection for too long, or when ctx ends.
+func (b *bus) watch(ctx context.Context, ps *redis.PubSub, silence func() time.Duration) {
+	ticker := time.NewTicker(pingInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+		if silence() > 2*pingInterval+b.store.config.OpTimeout {
+			b.store.log.Debug("subscription is given up", slog.Any("error", errSilent))
+			return
+		}
+		bounded, cancel := context.WithTimeout(ctx, b.store.config.OpTimeout)
+		_ = ps.Ping(bounded) // if it fails, silence follows
+		cancel()
+	}
+}
+
+// receive handles what came on the connection.
+func (b *bus) receive(m any) {
+	switch m := m.(type) {
+	case *redis.Subscription:
+		if f := b.at(m.Channel); f != nil && m.Kind == "subscribe" {
+			b.behind(f)
+		}
+	case *redis.Message:
+		f := b.at(m.Channel)
+		if f == nil {
+			return
+		}
+		t, err := parseTold(m.Payload)
+		switch {
+		case err != nil, t.load, t.event != nil && !f.event(*t.event):
+			b.behind(f)
+		case t.event == nil:
+			f.hint(t)
+		}
+	}
+}
+
+func (b *bus) at(channel string) *follow {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.channels[channel]
+}
+
+// Run keeps the store in touch with Redis until ctx ends: it follows logs, and notices when Redis hangs and when it is
+// back. It returns nil. It may be called once.
+func (s *Store) Run(ctx context.Context) error {
+	s.breaker.arm(true)
+	defer s.breaker.arm(false)
+	var wg sync.WaitGroup
+	for _, task := range []func(context.Context){s.probe, s.bus.listen, s.bus.catchUp} {
+		wg.Go(func() { task(ctx) })
+	}
+	wg.Wait()
+	return nil
+}

@@ -1,0 +1,67 @@
+package redisstore
+
+import (
+	"cmp"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Coder packs a value: a header as it is and a body compressed. codec.Coder is one. It must be safe for concurrent use.
+type Coder interface {
+	// Append appends a frame of header and parts to dst.
+	Append(dst, header []byte, parts ...[]byte) ([]byte, error)
+	// Decode takes a frame apart. What it returns belongs to the caller.
+	Decode(frame []byte) (header, body []byte, err error)
+}
+
+// Config of a Store. Coder must be given; the zero value of every other field works.
+type Config struct {
+	// URL says where Redis is and how it is built, by name:
+	//
+	//	redis://user:password@host:6379/0          one server; rediss:// with TLS
+	//	unix://user:password@/run/redis.sock?db=0  one server on this host
+	//	redis+sentinel://user:password@host:26379,host:26379/master/0?sentinel_username=…&sentinel_password=…
+	//	redis+cluster://user:password@host:6379,host:6379
+	//
+	// and rediss+sentinel://, rediss+cluster:// with TLS. With TLS, ?skip_verify=true takes any certificate. Default
+	// redis://127.0.0.1:6379.
+	URL string
+	// Prefix begins every key and channel. Default isrd.
+	Prefix string
+	// PoolSize bounds the connections, in a cluster those to each node. Default 10 per CPU.
+	PoolSize int
+	// DialTimeout bounds the opening of a connection. Default 1 s.
+	DialTimeout time.Duration
+	// OpTimeout bounds every operation, also while Redis hangs; a write gets more, according to its size. The context's
+	// deadline counts if it is earlier. Default 150 ms.
+	OpTimeout time.Duration
+	// Coder packs the values.
+	Coder Coder
+	// Logger for what an operator must know; nil: nothing is logged.
+	Logger *slog.Logger
+	// Registerer of the metrics; nil: none are registered.
+	Registerer prometheus.Registerer
+}
+
+func (c Config) withDefaults() Config {
+	c.URL = cmp.Or(c.URL, "redis://127.0.0.1:6379")
+	c.Prefix = cmp.Or(c.Prefix, "isrd")
+	c.DialTimeout = cmp.Or(c.DialTimeout, time.Second)
+	c.OpTimeout = cmp.Or(c.OpTimeout, 150*time.Millisecond)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// writeRate is the slowest network that a write of any size must get through, in bytes per second.
+const writeRate = 16 << 20
+
+func (c Config) writeTimeout(size int) time.Duration {
+	return c.OpTimeout + time.Duration(size)*time.Second/writeRate
+}
+
+// loadTimeout bounds the loading of a log's whole table, which may have many tags; nobody waits for it but Follow.
+func (c Config) loadTimeout() time.Duration { return 10 * c.OpTimeout }

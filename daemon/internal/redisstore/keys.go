@@ -1,0 +1,33 @@
+package redisstore
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/isrd/isrd/daemon/internal/cache"
+)
+
+// keys names everything in Redis. The 1 is the layout's version.
+type keys struct{ prefix string }
+
+func newKeys(prefix string) (keys, error) {
+	if strings.ContainsAny(prefix, "{}* \t\r\n") {
+		return keys{}, fmt.Errorf("prefix %q: want no blanks, stars or braces, such as isrd", prefix)
+	}
+	return keys{prefix: prefix + ":1:"}, nil
+}
+
+// entry and lease of one key share a slot.
+func (k keys) entry(id cache.ID) string { return k.prefix + "e:{" + string(id) + "}" }
+func (k keys) lease(id cache.ID) string { return k.prefix + "l:{" + string(id) + "}" }
+
+// log and events of one app share a slot.
+func (k keys) log(app string) string    { return k.app(app) + "log" }
+func (k keys) events(app string) string { return k.app(app) + "events" }
+
+// channel is where the app's events and hints are told.
+func (k keys) channel(app string) string { return k.app(app) + "told" }
+
+// app escapes what would end the hash tag early, and what is awkward at a prompt.
+func (k keys) app(app string) string { return k.prefix + "{" + url.PathEscape(app) + "}:" }

@@ -1,0 +1,43 @@
+-- Returns an entry that is newer than the one judged, or else grants the lease.
+--
+-- KEYS   1 entry
+--        2 lease
+-- ARGV   1 version judged, 50 characters
+--        2 '1' to ask for the lease
+--        3 '1' to take it from whoever has it
+--        4 holder
+--        5 how long the lease is to live, ms
+-- Result 1 the stored value, or nil
+--        2 '' or why a value that is there was not returned: 'format', 'foreign'
+--        3 token
+--        4 1 if the lease was granted
+--        5 how long the lease lives that was granted or is held by another, ms; 0: there is none
+--        6 time, s
+--        7 and µs
+
+local time = redis.call('TIME')
+local format, version, foreign = head(KEYS[1])
+local held, left = lease_of(KEYS[2])
+
+local previous = held
+if version then
+  previous = math.max(previous, token_of(version))
+end
+local token = math.max(previous + 1, time[1] * 1000000 + time[2])
+
+local unreadable = ''
+if foreign then
+  unreadable = 'foreign'
+elseif version and newer(version, ARGV[1]) then
+  if format == '1' then
+    return { redis.call('GET', KEYS[1]), '', token, 0, left, time[1], time[2] }
+  end
+  unreadable = 'format'
+end
+
+local granted = 0
+if ARGV[2] == '1' and (left == 0 or ARGV[3] == '1') then
+  granted, left = 1, tonumber(ARGV[5])
+  redis.call('SET', KEYS[2], string.format('%.0f', token) .. ' ' .. ARGV[4], 'PX', left)
+end
+return { false, unreadable, token, granted, left, time[1], time[2] }
