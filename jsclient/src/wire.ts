@@ -63,7 +63,7 @@ function asBuffer(bytes: Uint8Array): Buffer {
 /*
  * Bodies are written by hand: one buffer of the right size is filled once, and text becomes UTF-8 where it is to lie.
  * toBinary would encode text into a growing buffer and move the body once more at each of the four levels that enclose
- * it (see bench/set.ts). Only the four fields below are known here; all metadata is left to the library, in front of them:
+ * it (see bench/encode.ts). Only the four fields below are known here; all metadata is left to the library, in front of them:
  * the fields of a message may come in any order.
  */
 const LENGTH_DELIMITED = 2;

@@ -16,7 +16,23 @@ test("every form of an address", () => {
   assert.deepEqual(where("tcp://[::1]:7070"), { host: "::1", port: 7070 });
 });
 
-const wrong = ["", "unix:", "unix://", "unix:///", "unix:relative", "unix://host/x", "localhost", "host:0", "host:70000", ":7070", "http://host:1", "host:1/x", "::1:70", "a b:1", `unix:/${"x".repeat(120)}`];
+const wrong = [
+  "",
+  "unix:",
+  "unix://",
+  "unix:///",
+  "unix:relative",
+  "unix://host/x",
+  "localhost",
+  "host:0",
+  "host:70000",
+  ":7070",
+  "http://host:1",
+  "host:1/x",
+  "::1:70",
+  "a b:1",
+  `unix:/${"x".repeat(120)}`,
+];
 
 for (const text of wrong) {
   test(`"${text.slice(0, 20)}" is refused with what to write instead`, () => {

@@ -14,7 +14,13 @@ test("an empty environment gives the defaults", () => {
 
 test("settings are read, and each that cannot be understood is named once", () => {
   const log = memoryLog();
-  const env = { ISRD_TIMEOUT_MS: "50", ISRD_FALLBACK_BYTES: "0", ISRD_TOKEN: "s3cret", ISRD_APP: " shop ", ISRD_LOG: "debug" };
+  const env = {
+    ISRD_TIMEOUT_MS: "50",
+    ISRD_FALLBACK_BYTES: "0",
+    ISRD_TOKEN: "s3cret",
+    ISRD_APP: " shop ",
+    ISRD_LOG: "debug",
+  };
   assert.deepEqual(configFrom(env, log), {
     ...DEFAULT_CONFIG,
     ...{ timeoutMs: 50, fallbackBytes: 0, token: "s3cret", app: "shop", logLevel: "debug" },

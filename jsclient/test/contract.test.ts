@@ -1,9 +1,9 @@
+import { dialGrpc } from "../src/grpc-transport.js";
 import { contract } from "./support/contract.js";
 import { FakeDaemon } from "./support/fake-daemon.js";
 import { serveGrpc, socketDirectory } from "./support/grpc-daemon.js";
 import { dialMemory } from "./support/memory-transport.js";
 import { startRealDaemon } from "./support/real-daemon.js";
-import { dialGrpc } from "../src/grpc-transport.js";
 
 contract("in memory", () => Promise.resolve({ dial: dialMemory(new FakeDaemon()).dial, env: {}, stop: () => {} }));
 

@@ -8,7 +8,16 @@ const key = { space: Space.ROUTE, name: "/a" } as const;
 function fallback(maxBytes = 10_000) {
   const clock = { now: 0 };
   const store = new Fallback(maxBytes, () => clock.now);
-  const keep = (options: { name?: string; tags?: string[]; revalidate?: number; expire?: number; bytes?: number; localSeq?: number } = {}) => {
+  const keep = (
+    options: {
+      name?: string;
+      tags?: string[];
+      revalidate?: number;
+      expire?: number;
+      bytes?: number;
+      localSeq?: number;
+    } = {},
+  ) => {
     const { name = "/a", tags = [], bytes = 10, localSeq = store.seq, ...lifetime } = options;
     const value = { name };
     store.set({ ...key, name }, { value, tags, lifetime, bytes, localSeq });

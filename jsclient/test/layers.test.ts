@@ -12,25 +12,25 @@ const SRC = fileURLToPath(new URL("../src", import.meta.url));
  */
 const ALLOWED: Record<string, string[]> = {
   // Leaves: no state, no I/O but what their name says.
-  "version": [],
-  "errors": [],
-  "log": [],
-  "counters": [],
-  "deadline": [],
-  "order": ["gen"],
-  "outbox": [],
-  "address": ["errors"],
-  "transport": ["address"],
-  "config": ["log"],
-  "shared": ["version"],
-  "applied": ["errors", "gen", "order"],
-  "report": ["errors", "log"],
-  "renders": ["gen", "order"],
-  "fallback": ["outbox", "renders", "lru-cache"],
+  version: [],
+  errors: [],
+  log: [],
+  counters: [],
+  deadline: [],
+  order: ["gen"],
+  outbox: [],
+  address: ["errors"],
+  transport: ["address"],
+  config: ["log"],
+  shared: ["version"],
+  applied: ["errors", "gen", "order"],
+  report: ["errors", "log"],
+  renders: ["gen", "order"],
+  fallback: ["outbox", "renders", "lru-cache"],
   // Translation: pure.
   "next/values": [],
-  "serialize": ["gen", "next/values"],
-  "wire": ["gen", "serialize", "@bufbuild/protobuf"],
+  serialize: ["gen", "next/values"],
+  wire: ["gen", "serialize", "@bufbuild/protobuf"],
   "next/space": ["gen", "next/values"],
   "next/lifetime": ["fallback", "next/values"],
   "next/answer": ["gen", "fallback", "next/values"],
@@ -39,14 +39,63 @@ const ALLOWED: Record<string, string[]> = {
   "next/request-scope": ["renders"],
   // The wire.
   "grpc-transport": ["address", "errors", "gen", "transport", "@grpc/grpc-js"],
-  "link": ["errors", "gen", "transport", "wire", "@bufbuild/protobuf"],
-  "delivery": ["errors", "link", "log", "outbox"],
-  "session": ["address", "applied", "deadline", "delivery", "errors", "gen", "link", "log", "outbox", "report", "transport", "@bufbuild/protobuf"],
+  link: ["errors", "gen", "transport", "wire", "@bufbuild/protobuf"],
+  delivery: ["errors", "link", "log", "outbox"],
+  session: [
+    "address",
+    "applied",
+    "deadline",
+    "delivery",
+    "errors",
+    "gen",
+    "link",
+    "log",
+    "outbox",
+    "report",
+    "transport",
+    "@bufbuild/protobuf",
+  ],
   // The handler.
-  "client": ["counters", "errors", "fallback", "gen", "log", "outbox", "renders", "serialize", "session", "wire", "@bufbuild/protobuf"],
-  "runtime": ["address", "client", "config", "fallback", "gen", "grpc-transport", "log", "next/build", "next/request-scope", "session", "shared", "transport", "version"],
-  "cache-handler": ["client", "errors", "next/answer", "next/intent", "next/lifetime", "next/space", "next/values", "runtime", "serialize"],
-  "index": ["counters", "runtime", "session", "version"],
+  client: [
+    "counters",
+    "errors",
+    "fallback",
+    "gen",
+    "log",
+    "outbox",
+    "renders",
+    "serialize",
+    "session",
+    "wire",
+    "@bufbuild/protobuf",
+  ],
+  runtime: [
+    "address",
+    "client",
+    "config",
+    "fallback",
+    "gen",
+    "grpc-transport",
+    "log",
+    "next/build",
+    "next/request-scope",
+    "session",
+    "shared",
+    "transport",
+    "version",
+  ],
+  "cache-handler": [
+    "client",
+    "errors",
+    "next/answer",
+    "next/intent",
+    "next/lifetime",
+    "next/space",
+    "next/values",
+    "runtime",
+    "serialize",
+  ],
+  index: ["counters", "runtime", "session", "version"],
 };
 
 function sources(): string[] {
@@ -60,7 +109,9 @@ function importsOf(file: string): string[] {
   const targets = [...text.matchAll(/(?:from|import)\s*\(?\s*"([^"]+)"/g)].map((match) => match[1] as string);
   const ours = targets
     .filter((target) => !target.startsWith("node:"))
-    .map((target) => (target.startsWith(".") ? relative(SRC, join(SRC, file, "..", target)).replace(/\.js$/, "") : target))
+    .map((target) =>
+      target.startsWith(".") ? relative(SRC, join(SRC, file, "..", target)).replace(/\.js$/, "") : target,
+    )
     .map((target) => (target.startsWith("gen/") ? "gen" : target));
   return [...new Set(ours)].sort();
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { createServer, type Server } from "node:net";
 import { createRequire } from "node:module";
+import { createServer, type Server } from "node:net";
 import { after, before, describe, test } from "node:test";
 import { FakeDaemon } from "./support/fake-daemon.js";
 import { type Served, serveGrpc, socketDirectory } from "./support/grpc-daemon.js";
@@ -45,7 +45,10 @@ describe("a process with the handler", () => {
       console.log(status().state, answer.value.body.toString(), status().app, status().buildId);
       globalThis.endedAt = performance.now();
       process.on("exit", () => console.log("exit", Math.round(performance.now() - globalThis.endedAt)));`;
-    const { code, output, ms } = await runScript(script, { ISRD_ADDRESS: served.address, TEST_DIST: build.serverDistDir });
+    const { code, output, ms } = await runScript(script, {
+      ISRD_ADDRESS: served.address,
+      TEST_DIST: build.serverDistDir,
+    });
     assert.equal(code, 0, output);
     assert.match(output, /ready x shop b1/);
     const afterwards = Number(/exit (\d+)/.exec(output)?.[1]);
@@ -109,7 +112,11 @@ describe("a process with the handler", () => {
       await new b({ serverDistDir: process.env.TEST_DIST }).get("/y", ctx);
       const { status } = await import("isrd");
       console.log(a !== b, status().counters.gets);`;
-    const { output } = await runScript(script, { ISRD_ADDRESS: served.address, TEST_DIST: build.serverDistDir, ISRD_LOG: "silent" });
+    const { output } = await runScript(script, {
+      ISRD_ADDRESS: served.address,
+      TEST_DIST: build.serverDistDir,
+      ISRD_LOG: "silent",
+    });
     assert.equal(output, "true 2\n");
   });
 

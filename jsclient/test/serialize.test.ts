@@ -98,19 +98,37 @@ test("a fetch keeps its own tags apart from those that the reader added", () => 
 test("a header that is called __proto__ is a header", () => {
   const page = appPage("<html>");
   page.headers = Object.fromEntries([["__proto__", "x"]]);
-  assert.deepStrictEqual(Object.entries((decodeValue(overTheWire(page)) as AppPageValue).headers ?? {}), [["__proto__", "x"]]);
+  assert.deepStrictEqual(Object.entries((decodeValue(overTheWire(page)) as AppPageValue).headers ?? {}), [
+    ["__proto__", "x"],
+  ]);
 });
 
-const broken: Array<[string, RegExp, (entry: Entry) => void]> = [
+const broken: [string, RegExp, (entry: Entry) => void][] = [
   ["a missing html", /part "html" is missing/, (entry) => entry.parts.shift()],
-  ["a repetition of a part that is not there", /repeats part 98/, (entry) => ((entry.parts[2] as { sameAs: number }).sameAs = 99)],
+  [
+    "a repetition of a part that is not there",
+    /repeats part 98/,
+    (entry) => ((entry.parts[2] as { sameAs: number }).sameAs = 99),
+  ],
   ["a repetition of itself", /repeats part 1,/, (entry) => ((entry.parts[1] as { sameAs: number }).sameAs = 2)],
   ["an unknown kind", /of kind 99/, (entry) => ((entry as { kind: number }).kind = 99)],
   ["no kind", /of kind 0/, (entry) => (entry.kind = Kind.UNSPECIFIED)],
-  ["a header without a value", /header "x-next-cache-tags" has no value/, (entry) => ((entry.headers[0] as { values: string[] }).values = [])],
-  ["a route without a status", /has no status/, (entry) => ((entry.kind = Kind.APP_ROUTE), (entry.status = undefined))],
+  [
+    "a header without a value",
+    /header "x-next-cache-tags" has no value/,
+    (entry) => ((entry.headers[0] as { values: string[] }).values = []),
+  ],
+  [
+    "a route without a status",
+    /has no status/,
+    (entry) => Object.assign(entry, { kind: Kind.APP_ROUTE, status: undefined }),
+  ],
   ["a redirect without its JSON", /part "props" is missing/, (entry) => (entry.kind = Kind.REDIRECT)],
-  ["an image without its etag", /attribute "etag" is missing|part "buffer" is missing/, (entry) => (entry.kind = Kind.IMAGE)],
+  [
+    "an image without its etag",
+    /attribute "etag" is missing|part "buffer" is missing/,
+    (entry) => (entry.kind = Kind.IMAGE),
+  ],
 ];
 
 for (const [what, message, damage] of broken) {

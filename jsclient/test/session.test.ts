@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { describe, test, type TestContext } from "node:test";
+import { describe, type TestContext, test } from "node:test";
 import { IsrdError } from "../src/errors.js";
 import { Space } from "../src/gen/isrd/v1/entry_pb.js";
 import type { HostGetContext } from "../src/next/values.js";
@@ -19,11 +19,15 @@ interface Scene {
   peer: MemoryPeer;
 }
 
-function scene(t: TestContext, env: NodeJS.ProcessEnv = {}, prepare?: (daemon: FakeDaemon, peer: MemoryPeer) => void): Scene {
+function scene(
+  t: TestContext,
+  env: NodeJS.ProcessEnv = {},
+  prepare?: (daemon: FakeDaemon, peer: MemoryPeer) => void,
+): Scene {
   const daemon = new FakeDaemon();
   const { dial, peer } = dialMemory(daemon);
   prepare?.(daemon, peer);
-  const host = startHost({ dial, env: { ISRD_TIMEOUT_MS: "100", ...env } });
+  const host = startHost({ dial, env: { ISRD_TIMEOUT_MS: "300", ...env } });
   t.after(() => host.close());
   return { daemon, host, peer };
 }
@@ -67,15 +71,15 @@ describe("connecting", () => {
     });
     const first = await timed(() => host.handler().get("/a", PAGE));
     assert.equal(first.result, null);
-    assert.ok(first.ms >= 95 && first.ms < 250, `took ${first.ms} ms`);
+    assert.ok(first.ms >= 290 && first.ms < 900, `took ${first.ms} ms`);
     const second = await timed(() => host.handler().get("/a", PAGE));
-    assert.ok(second.ms < 20, `took ${second.ms} ms`);
+    assert.ok(second.ms < 150, `took ${second.ms} ms`);
   });
 
   test("a dial that never ends costs one deadline, and is given up", async (t) => {
     let aborted = 0;
     const host = startHost({
-      env: { ISRD_TIMEOUT_MS: "60" },
+      env: { ISRD_TIMEOUT_MS: "100" },
       dial: (_address, { signal }) =>
         new Promise((_resolve, reject) => {
           signal.addEventListener("abort", () => {
@@ -87,7 +91,7 @@ describe("connecting", () => {
     t.after(() => host.close());
     const { result, ms } = await timed(() => host.handler().get("/a", PAGE));
     assert.equal(result, null);
-    assert.ok(ms < 200, `took ${ms} ms`);
+    assert.ok(ms < 600, `took ${ms} ms`);
     const keepAlive = setTimeout(() => {}, 3000);
     await until("the attempt is given up", () => aborted > 0);
     clearTimeout(keepAlive);
@@ -102,7 +106,7 @@ describe("a daemon that is away", () => {
     for (let i = 0; i < 50; i++) {
       const { result, ms } = await timed(() => host.handler().get(`/${i}`, PAGE));
       assert.equal(result, null);
-      assert.ok(ms < 50, `get ${i} took ${ms} ms`);
+      assert.ok(ms < 150, `get ${i} took ${ms} ms`);
     }
     assert.equal(host.runtime.session.state, "away");
     assert.equal(host.log.lines.length, 1);
@@ -181,7 +185,7 @@ describe("a daemon that is away", () => {
     daemon.disconnectAll();
     await until("it is known to be away", () => host.runtime.session.state === "away");
     const { ms } = await timed(() => host.handler().revalidateTag(["a", "b", "a"]));
-    assert.ok(ms < 20, `took ${ms} ms`);
+    assert.ok(ms < 150, `took ${ms} ms`);
     await host.handler().revalidateTag("a", { expire: 5 });
     assert.equal(host.runtime.session.undelivered, 2);
 
@@ -195,8 +199,17 @@ describe("a daemon that is away", () => {
     peer.refuse = undefined;
     await until("the revalidations arrive", () => acknowledge !== undefined);
     assert.equal(await host.handler().get("/page", PAGE), null);
-    assert.deepEqual(daemon.received.map(({ frame }) => frame.case).filter((kind) => kind !== "ping"), ["hello", "revalidate"]);
-    assert.deepEqual(daemon.frames("revalidate")[0]?.revalidations.map(({ tag, expireSeconds }) => [tag, expireSeconds]), [["a", undefined], ["b", undefined]]);
+    assert.deepEqual(
+      daemon.received.map(({ frame }) => frame.case).filter((kind) => kind !== "ping"),
+      ["hello", "revalidate"],
+    );
+    assert.deepEqual(
+      daemon.frames("revalidate")[0]?.revalidations.map(({ tag, expireSeconds }) => [tag, expireSeconds]),
+      [
+        ["a", undefined],
+        ["b", undefined],
+      ],
+    );
     acknowledge?.();
     await until("it is back", () => host.runtime.session.state === "ready");
     assert.equal(host.runtime.session.undelivered, 0);
@@ -208,7 +221,7 @@ describe("a daemon that is away", () => {
     let swallow = true;
     daemon.intercept = ({ frame }) => frame.case === "revalidate" && swallow;
     const { ms } = await timed(() => host.handler().revalidateTag("a"));
-    assert.ok(ms >= 75 && ms < 300, `took ${ms} ms`);
+    assert.ok(ms >= 75 && ms < 600, `took ${ms} ms`);
     assert.equal(host.runtime.session.undelivered, 1);
     swallow = false;
     await until("it is delivered", () => host.runtime.session.undelivered === 0);
@@ -235,11 +248,11 @@ describe("a daemon that hangs", () => {
     daemon.deaf = true;
     const first = await timed(() => host.handler().get("/page", PAGE));
     assert.equal(first.result, null);
-    assert.ok(first.ms >= 95 && first.ms < 250, `took ${first.ms} ms`);
+    assert.ok(first.ms >= 290 && first.ms < 900, `took ${first.ms} ms`);
     for (let i = 0; i < 20; i++) {
       const { result, ms } = await timed(() => host.handler().get("/page", PAGE));
       assert.equal(result, null);
-      assert.ok(ms < 20, `took ${ms} ms`);
+      assert.ok(ms < 150, `took ${ms} ms`);
     }
     assert.equal(host.log.lines.at(-1)?.startsWith("warn unavailable: the daemon has stopped answering"), true);
     daemon.listen();
@@ -251,7 +264,7 @@ describe("a daemon that hangs", () => {
   test("it is noticed without anybody asking", async (t) => {
     const { host, daemon } = await ready(t);
     daemon.deaf = true;
-    await until("the heartbeats tell", () => host.runtime.session.state === "away", 1000);
+    await until("the heartbeats tell", () => host.runtime.session.state === "away", 3000);
   });
 
   test("revalidations made while it hangs are delivered before it is used again", async (t) => {
@@ -270,7 +283,7 @@ describe("a daemon that hangs", () => {
     await host.handler().get("/other", PAGE);
     daemon.deaf = true;
     const { ms } = await timed(() => host.handler().set("/other", appPage("x"), hour));
-    assert.ok(ms < 250, `took ${ms} ms`);
+    assert.ok(ms < 900, `took ${ms} ms`);
     assert.deepEqual((await host.handler().get("/other", PAGE))?.value, appPage("x"), "kept here for the time being");
   });
 
@@ -281,7 +294,7 @@ describe("a daemon that hangs", () => {
     for (let i = 0; i < 10; i++) assert.ok(await host.handler().get("/page", PAGE));
     const { result, ms } = await slow;
     assert.equal(result, null);
-    assert.ok(ms >= 95 && ms < 250, `took ${ms} ms`);
+    assert.ok(ms >= 290 && ms < 900, `took ${ms} ms`);
     assert.equal(host.runtime.session.state, "ready");
     const id = daemon.received.find(({ frame }) => frame.case === "get" && frame.value.key?.name === "/slow")?.id;
     await until("it is withdrawn", () => daemon.received.some((r) => r.frame.case === "cancel" && r.id === id));
@@ -291,7 +304,7 @@ describe("a daemon that hangs", () => {
     const { host } = await ready(t);
     const answer = host.handler().get("/page", PAGE);
     await new Promise((resolve) => setImmediate(resolve));
-    const until_ = performance.now() + 250;
+    const until_ = performance.now() + 600;
     while (performance.now() < until_);
     assert.ok(await answer);
   });
@@ -302,12 +315,12 @@ describe("waiting", () => {
     const { host, daemon } = await ready(t);
     daemon.intercept = ({ frame }, answer) => {
       if (frame.case !== "get" || frame.value.key?.name !== "/parked") return false;
-      answer({ case: "waiting", value: { limitMs: 600 } });
+      answer({ case: "waiting", value: { limitMs: 1000 } });
       return true;
     };
     const { result, ms } = await timed(() => host.handler().get("/parked", PAGE));
     assert.equal(result, null);
-    assert.ok(ms >= 600 && ms < 1000, `took ${ms} ms`);
+    assert.ok(ms >= 1000 && ms < 2500, `took ${ms} ms`);
   });
 
   test("a daemon that stops answering heartbeats is not waited for", async (t) => {
@@ -320,7 +333,7 @@ describe("waiting", () => {
     };
     const { result, ms } = await timed(() => host.handler().get("/parked", PAGE));
     assert.equal(result, null);
-    assert.ok(ms < 1000, `took ${ms} ms`);
+    assert.ok(ms < 2000, `took ${ms} ms`);
   });
 });
 
@@ -373,7 +386,7 @@ describe("the connection", () => {
     daemon.announce({ case: "goAway", value: { reason: "upgrade", reconnectAfterMs: 300 } });
     await until("it is heard", () => host.runtime.session.state === "away");
     const { ms } = await timed(() => host.handler().get("/page", PAGE));
-    assert.ok(ms < 20);
+    assert.ok(ms < 150);
     assert.equal(peer.dials, 1);
     await until("it is back", () => host.runtime.session.state === "ready");
     assert.equal(peer.dials, 2);
@@ -406,7 +419,7 @@ describe("the connection", () => {
     peer.queue = 0;
     const { result, ms } = await timed(() => host.handler().get("/page", PAGE));
     assert.equal(result, null);
-    assert.ok(ms < 20);
+    assert.ok(ms < 150);
     assert.equal(host.runtime.client.counters.overloads, 1);
     peer.queue = Number.POSITIVE_INFINITY;
     assert.ok(await host.handler().get("/page", PAGE));
@@ -464,10 +477,13 @@ describe("events", () => {
     assert.deepEqual(daemon.unary, ["set"]);
     const event = daemon.store.revalidate([{ tag: "other" } as never]);
     let answered = false;
-    const answer = host.handler().get("/big", PAGE).then((value) => {
-      answered = true;
-      return value;
-    });
+    const answer = host
+      .handler()
+      .get("/big", PAGE)
+      .then((value) => {
+        answered = true;
+        return value;
+      });
     await until("the body is fetched", () => daemon.unary.length === 2);
     await new Promise((resolve) => setTimeout(resolve, 50));
     assert.equal(answered, false);

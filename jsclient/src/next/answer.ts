@@ -37,7 +37,8 @@ export function tellHost(value: HostValue | null, finding: Finding, ctx: HostGet
 
 function tellResponse(value: HostValue | null, { status, ageMs, lifetime, leased }: Finding, now: number): HostAnswer {
   if (status === Status.HIT) {
-    const limitMs = (lifetime.revalidate ?? Number.POSITIVE_INFINITY) * 1000 - MARGIN_MS;
+    const { revalidate = Number.POSITIVE_INFINITY, expire = Number.POSITIVE_INFINITY } = lifetime;
+    const limitMs = Math.max(1, Math.min(revalidate, expire)) * 1000 - MARGIN_MS;
     return { value, lastModified: now - Math.min(ageMs, limitMs), cacheControl: cacheControl(lifetime) };
   }
   if (!leased) {

@@ -3,7 +3,6 @@ import {
   type GetRequest,
   GetRequestSchema,
   GetResponseSchema,
-  Outcome,
   type RevalidateRequest,
   type SessionRequest,
   SessionRequestSchema,
@@ -12,7 +11,7 @@ import {
   SetRequestSchema,
   SetResponseSchema,
 } from "../../src/gen/isrd/v1/cache_pb.js";
-import type { WelcomeSchema } from "../../src/gen/isrd/v1/session_pb.js";
+import type { Hello, WelcomeSchema } from "../../src/gen/isrd/v1/session_pb.js";
 import { FakeStore, type Holder, type Plain } from "./fake-store.js";
 
 type ResponseFrame = NonNullable<MessageInitShape<typeof SessionResponseSchema>["frame"]>;
@@ -115,26 +114,37 @@ export class FakeDaemon {
     if (this.intercept?.(request, answer)) return;
     const { frame } = request;
     switch (frame.case) {
-      case "hello": {
-        const { app, build, token } = frame.value;
-        if (this.token !== undefined && token !== this.token) return peer.end(16, "the token is wrong");
-        Object.assign(holder, { app, build: `${build?.buildId}/${build?.deploymentId}` });
-        return answer({ case: "welcome", value: { ...this.#welcome(), ...this.welcome } });
-      }
+      case "hello":
+        this.#hello(frame.value, peer, holder, answer);
+        break;
       case "get":
-        return this.#get(frame.value, holder, answer);
+        this.#get(frame.value, holder, answer);
+        break;
       case "set":
-        return answer({ case: "set", value: { outcome: this.#set(frame.value, holder) } });
+        answer({ case: "set", value: { outcome: this.store.set(frame.value, holder) } });
+        break;
       case "release":
-        return answer({ case: "release", value: { released: this.store.release(frame.value, holder) } });
+        answer({ case: "release", value: { released: this.store.release(frame.value, holder) } });
+        break;
       case "revalidate":
         this.revalidate(frame.value);
-        return answer({ case: "revalidate", value: { position: this.store.position(), fleetWide: true } });
+        answer({ case: "revalidate", value: { position: this.store.position(), fleetWide: true } });
+        break;
       case "ping":
-        return answer({ case: "pong", value: { validityMs: 1000, position: this.store.position() } });
+        answer({ case: "pong", value: { validityMs: 1000, position: this.store.position() } });
+        break;
       default:
-        return;
+        break;
     }
+  }
+
+  #hello({ app, build, token }: Hello, peer: Peer, holder: Holder, answer: (frame: ResponseFrame) => void): void {
+    if (this.token !== undefined && token !== this.token) {
+      peer.end(16, "the token is wrong");
+      return;
+    }
+    Object.assign(holder, { app, build: `${build?.buildId}/${build?.deploymentId}` });
+    answer({ case: "welcome", value: { ...this.#welcome(), ...this.welcome } });
   }
 
   #welcome(): Plain<typeof WelcomeSchema> {
@@ -155,10 +165,6 @@ export class FakeDaemon {
     const aside = Number(this.welcome.asideBytes ?? 256 * 1024);
     const parked = this.store.get(request, holder, { limitMs, aside }, (value) => answer({ case: "get", value }));
     if (parked) answer({ case: "waiting", value: { limitMs } });
-  }
-
-  #set(request: SetRequest, holder: Holder): Outcome {
-    return this.store.set(request, holder);
   }
 }
 

@@ -62,7 +62,12 @@ export class FakeStore {
   }
 
   /** Answers, at once or later; returns true if it will be later. */
-  get(request: GetRequest, holder: Holder, limits: { limitMs: number; aside: number }, reply: (r: Reply) => void): boolean {
+  get(
+    request: GetRequest,
+    holder: Holder,
+    limits: { limitMs: number; aside: number },
+    reply: (r: Reply) => void,
+  ): boolean {
     const id = idOf(request.key, holder);
     const stored = this.#entries.get(id);
     const judged = stored ? this.#judge(stored, request.softTags) : { status: Status.MISS, reason: Reason.ABSENT };
@@ -72,7 +77,10 @@ export class FakeStore {
     }
     const lease = this.#grant(id, request, holder, stored);
     if (judged.status !== Status.MISS || lease || request.noLease) {
-      reply({ ...this.#answer(judged, stored, limits.aside), ...(lease ? { lease: { token: lease, ttlMs: 30_000 } } : {}) });
+      reply({
+        ...this.#answer(judged, stored, limits.aside),
+        ...(lease ? { lease: { token: lease, ttlMs: 30_000 } } : {}),
+      });
       return false;
     }
     this.#park(id, limits.limitMs, () => this.get(request, holder, limits, reply), reply);

@@ -1,7 +1,13 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type ServerDuplexStream, Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData } from "@grpc/grpc-js";
+import {
+  Server,
+  ServerCredentials,
+  type ServerDuplexStream,
+  type ServerUnaryCall,
+  type sendUnaryData,
+} from "@grpc/grpc-js";
 import { CacheService } from "../../src/gen/isrd/v1/cache_pb.js";
 import type { FakeDaemon } from "./fake-daemon.js";
 
@@ -42,7 +48,11 @@ export function serveGrpc(daemon: FakeDaemon, where: string, maxMessageBytes = 6
     };
   server.addService(
     { session: method("Session", true), get: method("Get", false), set: method("Set", false) },
-    { session: (call: ServerDuplexStream<Buffer, Buffer>) => serveSession(daemon, call), get: unary("get"), set: unary("set") },
+    {
+      session: (call: ServerDuplexStream<Buffer, Buffer>) => serveSession(daemon, call),
+      get: unary("get"),
+      set: unary("set"),
+    },
   );
   return new Promise((resolve, reject) => {
     server.bindAsync(where, ServerCredentials.createInsecure(), (error, port) => {

@@ -46,7 +46,8 @@ export function startHost(options: { dial: Dial; env?: NodeJS.ProcessEnv; buildI
   return {
     runtime,
     log,
-    handler: (headers = {}) => new CacheHandler({ _requestHeaders: headers, serverDistDir: build.serverDistDir }, runtime),
+    handler: (headers = {}) =>
+      new CacheHandler({ _requestHeaders: headers, serverDistDir: build.serverDistDir }, runtime),
     close: () => {
       runtime.session.close();
       build.remove();

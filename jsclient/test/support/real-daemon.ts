@@ -62,8 +62,13 @@ async function ready(target: string, child: ChildProcess, output: () => string):
   const serving = (): Promise<boolean> =>
     new Promise((resolve) => {
       const deadline = Date.now() + 1000;
-      client.makeUnaryRequest("/grpc.health.v1.Health/Check", asIs, asIs, Buffer.alloc(0), { deadline }, (_error, answer) =>
-        resolve(answer?.[0] === 0x08 && answer[1] === 1),
+      client.makeUnaryRequest(
+        "/grpc.health.v1.Health/Check",
+        asIs,
+        asIs,
+        Buffer.alloc(0),
+        { deadline },
+        (_error, answer) => resolve(answer?.[0] === 0x08 && answer[1] === 1),
       );
     });
   try {

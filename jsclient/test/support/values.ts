@@ -94,7 +94,8 @@ export class RandomValues {
   }
 
   json(depth = 3): object {
-    const leaf = (): unknown => this.pick<() => unknown>([() => this.text(9), () => this.int(9), () => null, () => true])();
+    const leaf = (): unknown =>
+      this.pick<() => unknown>([() => this.text(9), () => this.int(9), () => null, () => true])();
     const make = (left: number): unknown => (left > 0 && this.int(2) ? this.json(left - 1) : leaf());
     return Object.fromEntries(Array.from({ length: this.int(4) }, (_, i) => [`k${i}`, make(depth)]));
   }

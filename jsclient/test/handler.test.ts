@@ -1,0 +1,228 @@
+import assert from "node:assert/strict";
+import { createServer, get, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { after, before, describe, test } from "node:test";
+import type { HostContext, HostGetContext, HostValue } from "../src/next/values.js";
+import { FakeDaemon } from "./support/fake-daemon.js";
+import { type FakeHost, PREVIEW_ID, startHost } from "./support/host.js";
+import { dialMemory } from "./support/memory-transport.js";
+import { until } from "./support/until.js";
+import { appPage, fetched } from "./support/values.js";
+
+const PAGE = { kind: "APP_PAGE", isFallback: false } satisfies HostGetContext;
+const hour = { ...PAGE, cacheControl: { revalidate: 3600, expire: 7200 } };
+
+function scene(t: { after(hook: () => void): void }): { daemon: FakeDaemon; host: FakeHost } {
+  const daemon = new FakeDaemon();
+  const host = startHost({ dial: dialMemory(daemon).dial });
+  t.after(() => host.close());
+  return { daemon, host };
+}
+
+describe("no method ever rejects", () => {
+  test("odd arguments of get, set and revalidateTag", async (t) => {
+    const { host } = scene(t);
+    const handler = host.handler();
+    for (const ctx of [undefined, {}, { kind: "NEW" }, { kind: "FETCH", tags: undefined }]) {
+      assert.equal(await handler.get("/a", ctx as never), null);
+      await handler.get("", ctx as never);
+    }
+    for (const value of [undefined, {}, { kind: "NEW" }, { kind: "APP_PAGE" }, { kind: "FETCH" }, "text", 7]) {
+      await handler.set("/odd", value as never, hour);
+    }
+    await handler.set("/odd", appPage("x"), undefined as never);
+    for (const tags of [[], "", [""], ["a".repeat(100_000)]]) await handler.revalidateTag(tags);
+    await handler.revalidateTag("t", { expire: Number.NaN });
+    await handler.revalidateTag("t", { expire: -5 });
+    handler.resetRequestCache();
+  });
+
+  test("an entry that cannot be read is a miss, and is rendered and written anew", async (t) => {
+    const { daemon, host } = scene(t);
+    daemon.intercept = ({ frame }, answer) => {
+      if (frame.case !== "get") return false;
+      const version = { epoch: 7n, seq: 1n, token: 1n };
+      answer({ case: "get", value: { status: 1, version, base: version, entry: { kind: 2, parts: [] } } });
+      return true;
+    };
+    assert.equal(await host.handler().get("/a", PAGE), null);
+    assert.match(host.log.lines.at(-1) ?? "", /"\/a" could not be read and is rendered: part "html" is missing/);
+    assert.equal(host.runtime.client.counters.unreadable, 1);
+    daemon.intercept = undefined;
+    await host.handler().set("/a", appPage("x"), hour);
+    assert.ok(await host.handler().get("/a", PAGE));
+  });
+
+  test("an empty list of tags is nobody's business", async (t) => {
+    const { daemon, host } = scene(t);
+    await host.handler().revalidateTag([]);
+    assert.equal(daemon.received.length, 0);
+  });
+});
+
+describe("what the daemon is asked", () => {
+  test("durations, absent and present", async (t) => {
+    const { daemon, host } = scene(t);
+    await host.handler().revalidateTag("now");
+    await host.handler().revalidateTag(["later"], { expire: 12.2 });
+    await host.handler().revalidateTag(["zero"], { expire: 0 });
+    const sent = daemon.frames("revalidate").flatMap(({ revalidations }) => revalidations);
+    assert.deepEqual(
+      sent.map(({ tag, expireSeconds }) => [tag, expireSeconds]),
+      [
+        ["now", undefined],
+        ["later", 13],
+        ["zero", 0],
+      ],
+    );
+  });
+
+  test("soft tags for a fetch; on demand, and no lease for what will not be regenerated", async (t) => {
+    const { daemon, host } = scene(t);
+    await host.handler().get("/f", { kind: "FETCH", tags: ["a"], softTags: ["b"] });
+    await host.handler({ "x-prerender-revalidate": PREVIEW_ID }).get("/1", PAGE);
+    await host.handler({ "x-prerender-revalidate": "forged" }).get("/2", PAGE);
+    await host.handler({ purpose: "prefetch" }).get("/3", PAGE);
+    await host.handler().get("/4", { ...PAGE, isRoutePPREnabled: true });
+    await host.handler().get("/5", { ...PAGE, isRoutePPREnabled: true, isFallback: true });
+    const asked = daemon.frames("get").map(({ softTags, onDemand, noLease }) => [softTags.join(), onDemand, noLease]);
+    assert.deepEqual(asked, [
+      ["a,b", false, false],
+      ["", true, false],
+      ["", false, false],
+      ["", false, true],
+      ["", false, true],
+      ["", false, false],
+    ]);
+  });
+
+  test("the rewrite of a stale value carries its version and no body; the same value for another key is a value", async (t) => {
+    const { daemon, host } = scene(t);
+    await host.handler().get("/a", PAGE);
+    await host.handler().set("/a", appPage("x"), { ...PAGE, cacheControl: { revalidate: 1, expire: 60 } });
+    await new Promise((resolve) => setTimeout(resolve, 1050));
+    const stale = await host.handler().get("/a", PAGE);
+    await host.handler().set("/a", stale?.value as HostValue, { ...PAGE, cacheControl: { revalidate: 3, expire: 60 } });
+    const [first, rewrite] = daemon.frames("set");
+    assert.deepEqual(rewrite?.rewriteOf, first?.base);
+    assert.deepEqual([rewrite?.entry, rewrite?.retryAfterMs], [undefined, 3000]);
+    assert.ok(rewrite && rewrite.leaseToken > 0n, "it ends the lease");
+    assert.equal(daemon.store.leases, 0);
+  });
+
+  test("a stale fetch that is fetched again is written with the base of its get", async (t) => {
+    const { daemon, host } = scene(t);
+    await host.handler().get("/f", { kind: "FETCH" });
+    await host.handler().set("/f", fetched("1", ["t"]), { fetchCache: true });
+    await host.handler().revalidateTag("t", { expire: 60 });
+    for (const body of ["2", "3"]) await host.handler().get("/f", { kind: "FETCH", tags: [body] });
+    await host.handler().set("/f", fetched("2", ["t"]), { fetchCache: true });
+    assert.ok(daemon.frames("set").at(-1)?.base);
+  });
+});
+
+describe("a request's end", () => {
+  let server: Server;
+  let url = "";
+  const { daemon, host } = scene({ after: (hook) => after(hook) });
+  const pages = new Map<string, (headers: HostContext["_requestHeaders"]) => Promise<number>>();
+
+  before(async () => {
+    host.runtime.scopes.watch();
+    server = createServer(async (request, response) => {
+      const page = pages.get(request.url ?? "");
+      response.statusCode = page ? await page(request.headers) : 404;
+      response.end("done");
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  });
+  after(() => server.close());
+
+  const request = (path: string, headers: Record<string, string> = {}): Promise<number> =>
+    new Promise((resolve, reject) => {
+      get(`${url}${path}`, { headers, agent: false }, (response) => {
+        response.resume().on("end", () => resolve(response.statusCode ?? 0));
+      }).on("error", reject);
+    });
+
+  test("a render that fails gives its lease back with the response", async () => {
+    pages.set("/fails", async (headers) => {
+      assert.equal(await host.handler(headers).get("/fails", PAGE), null);
+      assert.equal(daemon.store.leases, 1);
+      return 500;
+    });
+    assert.equal(await request("/fails"), 500);
+    await until("the lease is given back", () => daemon.store.leases === 0);
+    assert.equal(daemon.frames("release").length, 1);
+    assert.equal(host.runtime.client.counters.releases, 1);
+  });
+
+  test("a handler that was given a copy of the headers is found by its asynchronous context", async () => {
+    pages.set("/copy", async (headers) => {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      await host.handler({ ...headers }).get("/copy", PAGE);
+      return 500;
+    });
+    await request("/copy");
+    await until("the lease is given back", () => daemon.store.leases === 0);
+  });
+
+  test("a render that is written gives nothing back", async () => {
+    const before = daemon.frames("release").length;
+    pages.set("/works", async (headers) => {
+      await host.handler(headers).get("/works", PAGE);
+      await host.handler(headers).set("/works", appPage("x"), hour);
+      return 200;
+    });
+    assert.equal(await request("/works"), 200);
+    await request("/unknown");
+    assert.equal(daemon.frames("release").length, before);
+  });
+
+  test("the lease of a stale page and of a fetch outlives the response: the render may come after it", async () => {
+    pages.set("/stale", async (headers) => {
+      await host.handler(headers).get("/stale", PAGE);
+      await host.handler(headers).set("/stale", appPage("x", "stale-tag"), hour);
+      await host.handler(headers).revalidateTag("stale-tag", { expire: 60 });
+      assert.ok(await host.handler(headers).get("/stale", PAGE));
+      await host.handler(headers).get("/f", { kind: "FETCH" });
+      return 200;
+    });
+    await request("/stale");
+    await request("/unknown");
+    assert.equal(daemon.store.leases, 2);
+    daemon.disconnectAll();
+    await until("the session is back", () => daemon.store.leases === 0 && host.runtime.session.state === "ready");
+  });
+
+  test("an aborted request goes on rendering, and its set comes", async () => {
+    let rendered: (() => void) | undefined;
+    const finished = new Promise<void>((resolve) => {
+      rendered = resolve;
+    });
+    pages.set("/aborted", async (headers) => {
+      await host.handler(headers).get("/aborted", PAGE);
+      client.destroy();
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      assert.equal(daemon.store.leases, 1, "close is not finish");
+      await host.handler(headers).set("/aborted", appPage("x"), hour);
+      rendered?.();
+      return 200;
+    });
+    const client = get(`${url}/aborted`, { agent: false }).on("error", () => {});
+    await finished;
+    assert.ok(await host.handler().get("/aborted", PAGE));
+  });
+
+  test("a prefetch is known by its raw headers, which Next.js strips", async () => {
+    pages.set("/prefetch", async (headers) => {
+      delete headers?.["next-router-prefetch"];
+      await host.handler(headers).get("/prefetch", PAGE);
+      return 200;
+    });
+    await request("/prefetch", { rsc: "1", "Next-Router-Prefetch": "1" });
+    assert.equal(daemon.frames("get").at(-1)?.noLease, true);
+    assert.equal(daemon.store.leases, 0);
+  });
+});
