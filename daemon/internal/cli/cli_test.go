@@ -78,7 +78,8 @@ func serve(t *testing.T, args ...string) (address string, log *buffer) {
 }
 
 func TestServeAnswersProbesAndStopsInOrder(t *testing.T) {
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	var lc net.ListenConfig
+	free, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
 	"github.com/isrd/isrd/daemon/internal/hub"
 	"github.com/isrd/isrd/daemon/internal/tag"
 )

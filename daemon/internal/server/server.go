@@ -132,7 +132,7 @@ func (s *Server) options() []grpc.ServerOption {
 		s.config.Registerer.MustRegister(prom)
 	}
 	logger := logging.LoggerFunc(func(ctx context.Context, level logging.Level, msg string, fields ...any) {
-		s.log.Log(ctx, slog.Level(level), msg, fields...)
+		s.log.Log(ctx, slog.Level(level), msg, fields...) //nolint:sloglint // the interceptor's messages are constants
 	})
 	logOptions := []logging.Option{
 		logging.WithLogOnEvents(logging.FinishCall),
