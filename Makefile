@@ -34,6 +34,7 @@ build: build-daemon build-client ## bin/isrd and jsclient/dist
 
 # Static, so that the binary runs in an empty image; -trimpath, so that it does not depend on where it was built.
 build-daemon:
+	@scripts/setup.sh
 	@echo 'build: bin/isrd (the first time takes a minute)'
 	@CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/isrd ./daemon/cmd/isrd
 

@@ -44,4 +44,5 @@ if [[ $compared -eq 0 ]]; then
 else
   echo "buf breaking: compared with $compared earlier state(s)"
 fi
+[[ $failed -eq 0 ]] || echo 'buf breaking: a break that is meant, before the first release, is named in the Makefile: PROTO_SINCE' >&2
 exit "$failed"

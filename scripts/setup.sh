@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Puts in place what a target needs and says what it does. Cheap when nothing is missing, so targets call it each time.
 #
+#   scripts/setup.sh                nothing: only names what the user must install
 #   scripts/setup.sh node           node_modules as package-lock.json has it
 #   scripts/setup.sh redis          redis-server, for the tests that run against a real Redis
 #   scripts/setup.sh cc             a C compiler, for go test -race
