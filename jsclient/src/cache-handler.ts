@@ -1,5 +1,7 @@
-import { type Begin, type Read, Space, Status } from "./client.js";
+import type { Begin, Read } from "./calls.js";
 import { messageOf } from "./errors.js";
+import { Status } from "./gen/isrd/v1/cache_pb.js";
+import { Space } from "./gen/isrd/v1/entry_pb.js";
 import { hostNow, tellHost } from "./next/answer.js";
 import { isOnDemand, isPrefetch, isProbe } from "./next/intent.js";
 import { lifetimeOf, retryAfterMs } from "./next/lifetime.js";

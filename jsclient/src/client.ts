@@ -1,7 +1,8 @@
 import { create } from "@bufbuild/protobuf";
+import { type Answer, type Begin, type Identity, MISS, type Read, toAnswer, toLifetime, type Write } from "./calls.js";
 import { type Counters, newCounters } from "./counters.js";
 import { IsrdError, messageOf, RefusedError } from "./errors.js";
-import type { EntryLifetime, Fallback } from "./fallback.js";
+import type { Fallback } from "./fallback.js";
 import {
   GetRequestSchema,
   type GetResponse,
@@ -10,11 +11,10 @@ import {
   type SetResponse,
   Status,
 } from "./gen/isrd/v1/cache_pb.js";
-import { type Build, type Entry, type Position, Space, type Version } from "./gen/isrd/v1/entry_pb.js";
+import { type Entry, type Position, Space, type Version } from "./gen/isrd/v1/entry_pb.js";
 import type { Log } from "./log.js";
 import type { TagMark } from "./outbox.js";
 import { type EntryKey, type Render, Renders } from "./renders.js";
-import type { EntryDraft } from "./serialize.js";
 import type { Session } from "./session.js";
 import {
   decodeGetResponse,
@@ -24,61 +24,6 @@ import {
   encodeSized,
   sizeSetRequest,
 } from "./wire.js";
-
-export { Reason, Space, Status };
-
-/** A get. */
-export interface Read {
-  readonly key: EntryKey;
-  /** Tags of the reader, judged but not stored. */
-  readonly softTags: readonly string[];
-  /** The caller renders in any case: it needs a base version, and overrides a lease. */
-  readonly onDemand: boolean;
-  /** The caller will not regenerate what it gets stale. */
-  readonly noLease: boolean;
-}
-
-/** The answer of a get. */
-export interface Answer {
-  readonly status: Status;
-  readonly reason: Reason;
-  /** The entry as it came from the daemon. */
-  readonly entry?: Entry;
-  /** The entry as Next.js had given it, from this process's fallback. */
-  readonly kept?: { readonly value: object | null };
-  /** The version of the entry; none in the fallback. */
-  readonly version?: Version;
-  readonly ageMs: number;
-  readonly lifetime: EntryLifetime;
-  /** This caller is the one to regenerate: it has the lease, or nobody else can be asked. */
-  readonly leased: boolean;
-  /** The render that is now open; a set ends it. */
-  readonly render?: Render;
-}
-
-/** A set. */
-export interface Write {
-  readonly key: EntryKey;
-  readonly draft: EntryDraft;
-  /** The value that the draft was made of, for the fallback. */
-  readonly value: object | null;
-  readonly lifetime: EntryLifetime;
-  readonly tags: readonly string[];
-  /** Where the request began, for a set without a get. */
-  readonly begin: Begin;
-}
-
-/** Where a request began. */
-export interface Begin {
-  readonly position: Position | undefined;
-  readonly localSeq: number;
-}
-
-/** Which app and build this process serves: what a call beside the session must say itself. */
-export interface Identity {
-  readonly app: string;
-  readonly build: Pick<Build, "buildId" | "deploymentId">;
-}
 
 /** A get as it is sent, but for its key's app and build. */
 interface PlainGet extends Omit<Read, "softTags"> {
@@ -92,8 +37,6 @@ interface PlainSet {
   readonly base?: Version;
   readonly position?: Position;
 }
-
-const MISS: Answer = { status: Status.MISS, reason: Reason.UNSPECIFIED, ageMs: 0, lifetime: {}, leased: false };
 
 /** Beside the stream a body is waited for as long as it takes at this speed, and the deadline of a call. */
 const ASIDE_BYTES_PER_MS = 20 * 1024;
@@ -329,29 +272,4 @@ export class Client {
     else if (status === Status.STALE) this.counters.stales += 1;
     else this.counters.misses += 1;
   }
-}
-
-function toAnswer(response: GetResponse, render: Render | undefined): Answer {
-  const { status, reason, entry, version, ageMs, lease } = response;
-  const lifetime = entry?.lifetime;
-  return {
-    status,
-    reason,
-    ...(entry ? { entry } : {}),
-    ...(version ? { version } : {}),
-    ageMs: Number(ageMs),
-    lifetime: {
-      ...(lifetime?.revalidateSeconds === undefined ? {} : { revalidate: lifetime.revalidateSeconds }),
-      ...(lifetime?.expireSeconds === undefined ? {} : { expire: lifetime.expireSeconds }),
-    },
-    leased: lease !== undefined,
-    ...(render ? { render } : {}),
-  };
-}
-
-function toLifetime({ revalidate, expire }: EntryLifetime): { revalidateSeconds?: number; expireSeconds?: number } {
-  return {
-    ...(revalidate === undefined ? {} : { revalidateSeconds: revalidate }),
-    ...(expire === undefined ? {} : { expireSeconds: expire }),
-  };
 }

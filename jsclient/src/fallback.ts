@@ -73,17 +73,12 @@ export class Fallback {
 
   /** Looks an entry up. Undefined if there is none that may be served to a reader with these soft tags. */
   get(key: EntryKey, softTags: readonly string[]): FallbackReading | undefined {
-    const id = idOf(key);
-    const entry = this.#entries?.get(id);
+    const entry = this.#entries?.get(idOf(key));
     if (!entry) return undefined;
     const ageMs = this.#now() - entry.keptAt;
     const { revalidate, expire } = entry.lifetime;
     const judged = this.#judge(entry, softTags);
-    if (judged === "expired" || (expire !== undefined && ageMs >= expire * 1000)) {
-      // A soft tag says nothing of other readers, but those will soon be here too.
-      this.#entries?.delete(id);
-      return undefined;
-    }
+    if (judged === "expired" || (expire !== undefined && ageMs >= expire * 1000)) return undefined;
     return { entry, ageMs, stale: judged === "stale" || (revalidate !== undefined && ageMs >= revalidate * 1000) };
   }
 

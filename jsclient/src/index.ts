@@ -1,9 +1,9 @@
 import { type Counters, newCounters } from "./counters.js";
 import { peekRuntime } from "./runtime.js";
-import type { SessionState } from "./session.js";
+import type { SessionState } from "./session-options.js";
 
 export type { Counters } from "./counters.js";
-export type { SessionState } from "./session.js";
+export type { SessionState } from "./session-options.js";
 export { VERSION } from "./version.js";
 
 /** What this process's client is doing. */

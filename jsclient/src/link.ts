@@ -30,14 +30,20 @@ interface Pending {
   /** Whether the daemon is told when nobody wants the answer any more. */
   readonly cancel: boolean;
   timer: NodeJS.Timeout;
+  dueAt: number;
   parked: boolean;
+  /** The time that this thread was not there for has been given back. */
+  graced: boolean;
 }
 
 interface Heartbeat {
   readonly timer: NodeJS.Timeout;
   readonly ping: () => RequestFrame;
+  readonly intervalMs: number;
   /** How long nothing at all may come. */
   readonly silenceMs: number;
+  /** When this thread last looked. */
+  lookedAt: number;
   /** When the ping was sent that is not yet answered. */
   sentAt: number | undefined;
 }
@@ -49,6 +55,9 @@ export interface RequestOptions {
   /** Withdraw the request when its time is over. */
   readonly cancel?: boolean;
 }
+
+/** A timer that fires so much later than it should tells that this thread was busy, not that the daemon was. */
+const BLOCKED_MS = 25;
 
 /**
  * One connection with its one stream: numbers requests, matches answers, keeps deadlines, sends heartbeats. Holds the
@@ -106,7 +115,8 @@ export class Link {
       }
       const timer = setTimeout(() => this.#expire(id), timeoutMs);
       const sentAt = performance.now();
-      this.#pending.set(id, { resolve, reject, sentAt, timeoutMs, cancel, timer, parked: false });
+      const dueAt = sentAt + timeoutMs;
+      this.#pending.set(id, { resolve, reject, sentAt, timeoutMs, cancel, timer, dueAt, parked: false, graced: false });
       this.#hold(1);
     });
   }
@@ -129,7 +139,8 @@ export class Link {
   startHeartbeat(intervalMs: number, timeoutMs: number, ping: () => RequestFrame): void {
     if (this.#over) return;
     const timer = setInterval(() => this.#beat(), intervalMs).unref();
-    this.#heartbeat = { timer, ping, silenceMs: 2 * intervalMs + timeoutMs, sentAt: undefined };
+    const silenceMs = 2 * intervalMs + timeoutMs;
+    this.#heartbeat = { timer, ping, intervalMs, silenceMs, lookedAt: performance.now(), sentAt: undefined };
   }
 
   /** Ends the link as soon as its open requests are answered, at the latest after `limitMs`. */
@@ -181,20 +192,32 @@ export class Link {
   }
 
   #park(id: bigint, pending: Pending, limitMs: number): void {
-    clearTimeout(pending.timer);
     pending.parked = true;
-    pending.timer = setTimeout(() => this.#expire(id), limitMs + pending.timeoutMs);
+    this.#rearm(id, pending, limitMs + pending.timeoutMs);
+  }
+
+  #rearm(id: bigint, pending: Pending, afterMs: number): void {
+    clearTimeout(pending.timer);
+    pending.dueAt = performance.now() + afterMs;
+    pending.timer = setTimeout(() => this.#expire(id), afterMs);
   }
 
   /**
    * A deadline has passed. Timers run before the socket is read, so after a long render on this thread the answer may
-   * already be here: it gets one turn of the event loop to be seen.
+   * already be here: it gets one turn of the event loop to be seen. And the question may not even have been sent: the
+   * time that this thread was away is given back, once.
    */
   #expire(id: bigint): void {
     const timer = this.#pending.get(id)?.timer;
     setImmediate(() => {
       const pending = this.#pending.get(id);
       if (!pending || pending.timer !== timer) return;
+      const lateMs = performance.now() - pending.dueAt;
+      if (lateMs > BLOCKED_MS && !pending.graced) {
+        pending.graced = true;
+        this.#rearm(id, pending, Math.min(lateMs, pending.timeoutMs));
+        return;
+      }
       this.#settle(id, pending);
       if (pending.cancel) this.#stream.send(encodeFrame({ id, frame: { case: "cancel", value: {} } }));
       if (this.#lastFrameAt < pending.sentAt) this.#fallSilent();
@@ -205,13 +228,16 @@ export class Link {
   #beat(): void {
     const heartbeat = this.#heartbeat;
     if (!heartbeat) return;
+    const now = performance.now();
+    const blocked = now - heartbeat.lookedAt > heartbeat.intervalMs + BLOCKED_MS;
+    heartbeat.lookedAt = now;
     if (heartbeat.sentAt === undefined) {
-      heartbeat.sentAt = performance.now();
+      heartbeat.sentAt = now;
       this.#lastId += 1n;
       this.#stream.send(encodeFrame({ id: this.#lastId, frame: heartbeat.ping() }));
       return;
     }
-    if (performance.now() - Math.max(this.#lastFrameAt, heartbeat.sentAt) < heartbeat.silenceMs) return;
+    if (blocked || now - Math.max(this.#lastFrameAt, heartbeat.sentAt) < heartbeat.silenceMs) return;
     const seen = this.#lastFrameAt;
     setImmediate(() => {
       if (this.#lastFrameAt === seen) this.#fallSilent();

@@ -67,7 +67,7 @@ export function createRuntime(options: {
   const { token, timeoutMs, revalidateTimeoutMs } = config;
   const session = new Session({
     ...{ dial, address, token, timeoutMs, revalidateTimeoutMs, log },
-    hello: helloOf(served, config, env),
+    hello: helloOf(served, config),
     onReady: () => fallback.clear(),
   });
   const client = new Client({ session, fallback, identity: served, timeoutMs, log });
@@ -78,7 +78,7 @@ export function createRuntime(options: {
   return { log, config, served, session, client, scopes, handed: new WeakMap(), address };
 }
 
-function helloOf({ app, build }: ServedBuild, config: Config, env: NodeJS.ProcessEnv) {
+function helloOf({ app, build, nextVersion }: ServedBuild, config: Config) {
   return {
     app,
     build: { ...build },
@@ -86,7 +86,7 @@ function helloOf({ app, build }: ServedBuild, config: Config, env: NodeJS.Proces
     instance: `${hostname()}/${process.pid}/${randomBytes(4).toString("hex")}`,
     token: config.token ?? "",
     clientVersion: `isrd/${VERSION}`,
-    nextVersion: env["__NEXT_VERSION"] ?? "",
+    nextVersion,
     maxMessageBytes: BigInt(MAX_MESSAGE_BYTES),
   };
 }

@@ -1,47 +1,17 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { Address } from "./address.js";
 import { Applied } from "./applied.js";
 import { type Deferred, deferred, within } from "./deadline.js";
 import { Delivery } from "./delivery.js";
-import { GrpcCode, IsrdError, messageOf, RefusedError } from "./errors.js";
+import { IsrdError, messageOf } from "./errors.js";
 import type { GetRequestSchema, GetResponse, ReleaseRequestSchema, SetResponse } from "./gen/isrd/v1/cache_pb.js";
 import type { Position } from "./gen/isrd/v1/entry_pb.js";
-import type { HelloSchema, Welcome } from "./gen/isrd/v1/session_pb.js";
-import { Link, type ResponseFrame } from "./link.js";
-import type { Log } from "./log.js";
+import type { Welcome } from "./gen/isrd/v1/session_pb.js";
+import { greet, type LinkObserver } from "./greeting.js";
+import type { Link, ResponseFrame } from "./link.js";
 import type { TagMark } from "./outbox.js";
 import { isLasting, Report } from "./report.js";
-import type { Dial, Transport, UnaryMethod } from "./transport.js";
-
-/**
- * What a session is at the moment.
- *
- * - `idle`: nobody has asked for anything yet.
- * - `connecting`: for the first time, or right after a connection that was good; requests wait, within their deadline.
- * - `ready`: in use.
- * - `away`: the daemon cannot be used; requests fail at once, and in the background it is looked for.
- * - `closed`: for ever.
- */
-export type SessionState = "idle" | "connecting" | "ready" | "away" | "closed";
-
-/** What a session needs to know. */
-export interface SessionOptions {
-  readonly dial: Dial;
-  /** Asked before each attempt. May throw an IsrdError `address`. */
-  readonly address: () => Address;
-  /** The greeting, without the protocol. */
-  readonly hello: MessageInitShape<typeof HelloSchema>;
-  readonly token: string | undefined;
-  /** The longest that a request waits for a first sign, connecting included, in milliseconds. */
-  readonly timeoutMs: number;
-  /** The longest that a revalidation waits for its acknowledgement, in milliseconds. */
-  readonly revalidateTimeoutMs: number;
-  readonly log: Log;
-  /** Called when the session has become ready, before any request is let through. */
-  readonly onReady?: () => void;
-  /** Between 0 and 1. @default Math.random */
-  readonly random?: () => number;
-}
+import type { SessionOptions, SessionState } from "./session-options.js";
+import type { Transport, UnaryMethod } from "./transport.js";
 
 /** Sizes that the daemon asks for, in bytes. */
 export interface Limits {
@@ -51,7 +21,6 @@ export interface Limits {
   readonly maxEntry: number;
 }
 
-const PROTOCOL = 1;
 const DEFAULT_LIMITS: Limits = { aside: 256 * 1024, maxEntry: 32 * 1024 * 1024 };
 const DEFAULT_PING_MS = 1000;
 
@@ -61,8 +30,7 @@ const BACKOFF_MAX_MS = 1000;
 const REFUSED_BACKOFF_MAX_MS = 10_000;
 /** After a connection that was good; keeps the replicas of a node from coming back in the same millisecond. */
 const RECONNECT_JITTER_MS = 50;
-/** For each of: connecting, and the welcome. */
-const CONNECT_TIMEOUT_MS = 1000;
+const DIAL_TIMEOUT_MS = 1000;
 /** A connection that has been silent for so long is given up. Until then it may go on where it stopped, leases and all. */
 const SILENCE_LIMIT_MS = 10_000;
 const DRAIN_LIMIT_MS = 30_000;
@@ -76,6 +44,7 @@ export class Session {
   readonly #options: SessionOptions;
   readonly #delivery: Delivery;
   readonly #report: Report;
+  readonly #observer: LinkObserver;
   readonly #applied = new Applied();
   #state: SessionState = "idle";
   #reason = "";
@@ -86,6 +55,8 @@ export class Session {
   #bound: Link | undefined;
   /** What requests wait for; only while connecting. */
   #opening: Deferred<void> | undefined;
+  /** The address that was dialled last, for people. */
+  #where = "";
   #failures = 0;
   #attempt = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -94,6 +65,14 @@ export class Session {
     this.#options = options;
     this.#delivery = new Delivery(options.log);
     this.#report = new Report(options.log);
+    this.#observer = {
+      welcomed: (link, welcome) => this.#welcomed(link, welcome),
+      heard: (link, frame) => this.#heard(link, frame),
+      unreadable: (message) => options.log.warnSeldom("unreadable", `a frame could not be read: ${message}`),
+      silent: (link) => this.#fellSilent(link),
+      alive: (link) => void this.#cameAlive(link),
+      ended: (link, error) => this.#ended(link, error),
+    };
   }
 
   get state(): SessionState {
@@ -219,13 +198,8 @@ export class Session {
     let link: Link | undefined;
     try {
       const transport = await this.#dial();
-      if (attempt !== this.#attempt) return transport.close();
-      const welcomed = deferred<Welcome>();
-      link = this.#bind(transport, welcomed);
-      link.announce({ case: "hello", value: { ...this.#options.hello, protocolMin: PROTOCOL, protocolMax: PROTOCOL } });
-      const late = (): Error => unavailable("the daemon sent no welcome");
-      const welcome = await within(welcomed.promise, CONNECT_TIMEOUT_MS, late, { background: true });
-      this.#accept(link, welcome);
+      link = await greet(transport, this.#options.hello, this.#observer);
+      if (link !== this.#bound) throw unavailable(this.#reason);
       await this.#becomeReady(link);
     } catch (error) {
       if (link && link === this.#bound) this.#unbind();
@@ -237,35 +211,20 @@ export class Session {
   async #dial(): Promise<Transport> {
     const { address, dial, token } = this.#options;
     const abort = new AbortController();
-    const timer = setTimeout(() => abort.abort(), CONNECT_TIMEOUT_MS).unref();
+    const timer = setTimeout(() => abort.abort(), DIAL_TIMEOUT_MS).unref();
     try {
-      return await dial(address(), { token, signal: abort.signal });
+      const where = address();
+      this.#where = where.text;
+      return await dial(where, { token, signal: abort.signal });
     } finally {
       clearTimeout(timer);
     }
   }
 
-  #bind(transport: Transport, welcomed: Deferred<Welcome>): Link {
-    const link: Link = new Link(transport, {
-      announcement: (frame) => {
-        if (frame.case === "welcome") welcomed.resolve(frame.value);
-        else if (frame.case === "refusal") link.close(new RefusedError(frame.value.code, frame.value.message));
-        else if (link === this.#bound) this.#hear(link, frame);
-      },
-      unreadable: (message) => this.#options.log.warnSeldom("unreadable", `a frame could not be read: ${message}`),
-      silent: () => this.#fellSilent(link),
-      alive: () => void this.#cameAlive(link),
-      end: (error) => {
-        welcomed.reject(error);
-        this.#ended(link, error);
-      },
-    });
-    return link;
-  }
-
-  #accept(link: Link, welcome: Welcome): void {
-    if (welcome.protocol !== PROTOCOL) {
-      throw new RefusedError(GrpcCode.FAILED_PRECONDITION, `it speaks protocol ${welcome.protocol}, not ${PROTOCOL}`);
+  #welcomed(link: Link, welcome: Welcome): void {
+    if (this.#state === "closed") {
+      link.close(unavailable(this.#reason));
+      return;
     }
     this.#bound = link;
     this.#applied.restart(welcome.position);
@@ -287,13 +246,14 @@ export class Session {
     this.#link = link;
     this.#state = "ready";
     this.#failures = 0;
-    this.#report.connected(this.#options.address().text);
+    this.#report.connected(this.#where);
     this.#options.onReady?.();
     this.#opening?.resolve();
     this.#opening = undefined;
   }
 
-  #hear(link: Link, frame: ResponseFrame): void {
+  #heard(link: Link, frame: ResponseFrame): void {
+    if (link !== this.#bound) return;
     switch (frame.case) {
       case "events":
         this.#applied.advance(frame.value.events.at(-1)?.position);

@@ -228,7 +228,12 @@ describe("what a process serves", () => {
       "apps/web/.next/prerender-manifest.json": { preview: { previewModeId: "old" } },
     });
     const served = findServedBuild(dist, {}, log);
-    assert.deepEqual(served, { app: "web", build: { buildId: "abc", deploymentId: "" }, previewId: "old" });
+    assert.deepEqual(served, {
+      app: "web",
+      build: { buildId: "abc", deploymentId: "" },
+      nextVersion: "",
+      previewId: "old",
+    });
     mkdirSync(dist);
     writeFileSync(join(dist, "preview-props.json"), JSON.stringify({ previewModeId: "new" }));
     assert.equal(findServedBuild(dist, { ISRD_APP: "shop" }, log).previewId, "new");
@@ -250,7 +255,12 @@ describe("what a process serves", () => {
   test("without a build output: warnings, and nothing breaks", (t) => {
     const log = memoryLog();
     const served = findServedBuild(project(t, { "package.json": { name: "root" } }), {}, log);
-    assert.deepEqual(served, { app: "root", build: { buildId: "", deploymentId: "" }, previewId: undefined });
+    assert.deepEqual(served, {
+      app: "root",
+      build: { buildId: "", deploymentId: "" },
+      nextVersion: "",
+      previewId: undefined,
+    });
     assert.match(log.lines.join(), /there is no BUILD_ID/);
     assert.ok(findServedBuild(undefined, {}, log).app.length > 0);
   });

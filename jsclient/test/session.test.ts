@@ -308,6 +308,15 @@ describe("a daemon that hangs", () => {
     while (performance.now() < until_);
     assert.ok(await answer);
   });
+
+  test("a question that this thread could not even send in time is not held against the daemon", async (t) => {
+    const { host } = await ready(t);
+    const answer = host.handler().get("/page", PAGE);
+    const blockedUntil = performance.now() + 600;
+    while (performance.now() < blockedUntil);
+    assert.ok(await answer);
+    assert.equal(host.runtime.client.counters.timeouts, 0);
+  });
 });
 
 describe("waiting", () => {

@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import type { Log } from "../log.js";
 
@@ -6,6 +7,8 @@ import type { Log } from "../log.js";
 export interface ServedBuild {
   readonly app: string;
   readonly build: { readonly buildId: string; readonly deploymentId: string };
+  /** The version of Next.js, for people; empty if it cannot be found. */
+  readonly nextVersion: string;
   /** The secret that on-demand revalidations carry; it never leaves the process. Undefined if it cannot be found. */
   readonly previewId: string | undefined;
 }
@@ -26,8 +29,20 @@ export function findServedBuild(serverDistDir: string | undefined, env: NodeJS.P
   return {
     app: env["ISRD_APP"]?.trim() || findName(distDir ?? process.cwd(), log),
     build: { buildId, deploymentId: findDeploymentId(distDir, env) },
+    nextVersion: findNextVersion(distDir),
     previewId: distDir && findPreviewId(distDir),
   };
+}
+
+/** Looked up as the app would, whose copy may be another than the nearest to this package. */
+function findNextVersion(distDir: string | undefined): string {
+  if (distDir === undefined) return "";
+  try {
+    const version = field(readJson(createRequire(join(distDir, "x.js")).resolve("next/package.json")), "version");
+    return typeof version === "string" ? version : "";
+  } catch {
+    return "";
+  }
 }
 
 /** Since 16.4 it has a file of its own; before, it is in a manifest that grows with the number of pages. */

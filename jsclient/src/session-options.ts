@@ -1,0 +1,35 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { Address } from "./address.js";
+import type { HelloSchema } from "./gen/isrd/v1/session_pb.js";
+import type { Log } from "./log.js";
+import type { Dial } from "./transport.js";
+
+/**
+ * What a session is at the moment.
+ *
+ * - `idle`: nobody has asked for anything yet.
+ * - `connecting`: for the first time, or right after a connection that was good; requests wait, within their deadline.
+ * - `ready`: in use.
+ * - `away`: the daemon cannot be used; requests fail at once, and in the background it is looked for.
+ * - `closed`: for ever.
+ */
+export type SessionState = "idle" | "connecting" | "ready" | "away" | "closed";
+
+/** What a session needs to know. */
+export interface SessionOptions {
+  readonly dial: Dial;
+  /** Asked before each attempt. May throw an IsrdError `address`. */
+  readonly address: () => Address;
+  /** The greeting, without the protocol. */
+  readonly hello: MessageInitShape<typeof HelloSchema>;
+  readonly token: string | undefined;
+  /** The longest that a request waits for a first sign, connecting included, in milliseconds. */
+  readonly timeoutMs: number;
+  /** The longest that a revalidation waits for its acknowledgement, in milliseconds. */
+  readonly revalidateTimeoutMs: number;
+  readonly log: Log;
+  /** Called when the session has become ready, before any request is let through. */
+  readonly onReady?: () => void;
+  /** Between 0 and 1. @default Math.random */
+  readonly random?: () => number;
+}
