@@ -33,10 +33,17 @@ func (c *Cache) Get(ctx context.Context, r GetRequest) (Answer, error) {
 		return Answer{}, err
 	}
 	answer, err := q.run(ctx)
-	if err == nil {
-		c.metrics.gets.WithLabelValues(r.Key.Space.String(), answer.Status.String(), answer.Reason.String()).Inc()
+	if err != nil {
+		return Answer{}, err
 	}
-	return answer, err
+	c.metrics.gets.WithLabelValues(r.Key.Space.String(), answer.Status.String(), answer.Reason.String()).Inc()
+	if c.log.Enabled(ctx, slog.LevelDebug) {
+		c.log.LogAttrs(ctx, slog.LevelDebug, "get", slog.String("app", r.Key.App), slog.String("build", r.Key.Build),
+			slog.String("space", r.Key.Space.String()), slog.String("key", r.Key.Name), slog.String("id", string(q.id)),
+			slog.String("status", answer.Status.String()), slog.String("reason", answer.Reason.String()),
+			slog.Uint64("lease", answer.Lease.Token), slog.String("holder", r.Holder))
+	}
+	return answer, nil
 }
 
 // reach brings the app to the position that the read needs.

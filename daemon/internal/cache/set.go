@@ -40,6 +40,11 @@ func (c *Cache) Set(ctx context.Context, r SetRequest) (Outcome, Version, error)
 	w := write{entry: &e, id: e.Key.ID(), options: WriteOptions{Lease: r.Lease, OnlyIfAbsent: r.OnlyIfAbsent}}
 	outcome := c.admit(ctx, a, w, r.Durable)
 	c.metrics.sets.WithLabelValues(e.Key.Space.String(), outcome.String()).Inc()
+	if c.log.Enabled(ctx, slog.LevelDebug) {
+		c.log.LogAttrs(ctx, slog.LevelDebug, "set", slog.String("app", e.Key.App), slog.String("space", e.Key.Space.String()),
+			slog.String("key", e.Key.Name), slog.String("id", string(w.id)), slog.String("outcome", outcome.String()),
+			slog.String("version", e.Version.String()), slog.Int("bytes", e.BodySize()), slog.Any("tags", e.Tags))
+	}
 	return outcome, e.Version, nil
 }
 
