@@ -1,0 +1,102 @@
+import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
+import { cp, mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
+import { createRequire } from "node:module";
+import path from "node:path";
+import { Origin } from "./origin.ts";
+import { APPS, OUT, ROOT } from "./paths.ts";
+import { Program } from "./program.ts";
+
+const BUILD_TIMEOUT_MS = 180_000;
+const BUILDS = path.join(OUT, "builds");
+
+/** An app, by the name of its folder. */
+export type AppName = "next16";
+
+/** What `node` runs for the `next` command of an app. */
+export function nextCommand(app: AppName): string {
+  return requireOf(app).resolve("next/dist/bin/next");
+}
+
+/** The file that an app's configuration would name as its cacheHandler. */
+export function handlerOf(app: AppName): string {
+  return requireOf(app).resolve("isrd/cache-handler");
+}
+
+/**
+ * The folder of an app's build: its sources with the output of `next build`. Built if there is none of the present
+ * sources, by the app's own Next.js and with its own configuration, that is with the handler, and without any daemon.
+ */
+export async function buildOf(app: AppName): Promise<string> {
+  const folder = path.join(BUILDS, `${app}-${await hashOf(app)}`);
+  if (existsSync(folder)) return folder;
+  const draft = `${folder}.draft-${process.pid}`;
+  await copySources(app, draft);
+  const origin = await Origin.start();
+  try {
+    await build({ app, folder: draft, name: `build-${app}`, env: { ORIGIN_URL: origin.url } });
+  } finally {
+    await origin.stop();
+  }
+  await rm(path.join(draft, ".next", "cache"), { recursive: true, force: true }); // its working files; no image has them
+  await removeBuilds(app);
+  await rename(draft, folder);
+  return folder;
+}
+
+/** Copies the sources of an app, so that nothing is ever built among them. */
+export async function copySources(app: AppName, folder: string): Promise<void> {
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(path.dirname(folder), { recursive: true });
+  const generated = new Set([".next", "node_modules"]);
+  await cp(path.join(APPS, app), folder, {
+    recursive: true,
+    filter: (source) => !generated.has(path.basename(source)),
+  });
+}
+
+/** Runs `next build` in a folder that has the sources of an app. Returns its output. */
+export async function build(options: {
+  app: AppName;
+  folder: string;
+  name: string;
+  env: NodeJS.ProcessEnv;
+}): Promise<string> {
+  const { app, folder, name, env } = options;
+  const program = new Program({ name, command: process.execPath, args: [nextCommand(app), "build"], cwd: folder, env });
+  const timer = setTimeout(() => program.signal("SIGKILL"), BUILD_TIMEOUT_MS);
+  const how = await program.exited;
+  clearTimeout(timer);
+  if (how !== "exited with 0") throw program.failure(`${how} (it may take ${BUILD_TIMEOUT_MS} ms)`);
+  return program.output;
+}
+
+/** The build's name is made of all that goes into it: sources, dependencies, and the Node.js that runs it. */
+async function hashOf(app: AppName): Promise<string> {
+  const hash = createHash("sha256").update(process.version);
+  hash.update(await readFile(path.join(ROOT, "package-lock.json")));
+  for (const file of await filesBelow(path.join(APPS, app))) {
+    hash.update(`\0${path.relative(APPS, file)}\0`).update(await readFile(file));
+  }
+  return hash.digest("hex").slice(0, 16);
+}
+
+async function filesBelow(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { withFileTypes: true, recursive: true });
+  return entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => path.join(entry.parentPath ?? entry.path, entry.name))
+    .filter((file) => !/[\\/](\.next|node_modules)[\\/]/.test(file))
+    .sort();
+}
+
+async function removeBuilds(app: AppName): Promise<void> {
+  const names = await readdir(BUILDS);
+  const old = names.filter((name) => name.startsWith(`${app}-`) && !name.includes(".draft-"));
+  await Promise.all(old.map((name) => rm(path.join(BUILDS, name), { recursive: true, force: true })));
+}
+
+/** Resolves as the app itself would: each app has its own version of Next.js. */
+function requireOf(app: AppName): NodeJS.Require {
+  return createRequire(path.join(APPS, app, "package.json"));
+}

@@ -1,0 +1,119 @@
+import { once } from "node:events";
+import http from "node:http";
+import type { AddressInfo } from "node:net";
+
+/** Holds the answers to one resource. */
+export interface Latch {
+  /** Resolves when so many requests have come since the latch was set. */
+  arrived(count: number): Promise<void>;
+  /** Answers those that were held, and all that come later at once. */
+  release(): void;
+}
+
+interface Held {
+  count: number;
+  readonly open: Promise<void>;
+  readonly arrivals: Set<() => void>;
+}
+
+/**
+ * The backend of the apps. A render of a page begins with `POST /renders<path>`, which gives it a number of its own;
+ * data is read by `GET /data/<name>`. Both carry the version of the last path segment, as it was when the request came,
+ * so that tests can make data new; both are counted, and can be held.
+ */
+export class Origin {
+  readonly #server = http.createServer((request, response) => void this.#answer(request, response));
+  readonly #calls = new Map<string, number>();
+  readonly #versions = new Map<string, number>();
+  readonly #latches = new Map<string, Held>();
+  #lastRender = 0;
+
+  static async start(): Promise<Origin> {
+    const origin = new Origin();
+    origin.#server.keepAliveTimeout = 0; // never: the apps must not meet a connection that is just being closed
+    origin.#server.listen(0, "127.0.0.1");
+    await once(origin.#server, "listening");
+    return origin;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  /** How many requests came for a resource, such as `/data/x`. */
+  calls(resource: string): number {
+    return this.#calls.get(resource) ?? 0;
+  }
+
+  /** How many renders of a page have begun. */
+  renders(page: string): number {
+    return this.calls(`/renders${page}`);
+  }
+
+  /** How many renders of all pages have begun. */
+  get allRenders(): number {
+    return this.#lastRender;
+  }
+
+  /** Makes the data behind a name new, and returns its version. Versions begin with 1. */
+  bump(name: string): number {
+    const version = this.#version(name) + 1;
+    this.#versions.set(name, version);
+    return version;
+  }
+
+  /** Holds the answers to a resource, such as `/renders/a/x`. */
+  hold(resource: string): Latch {
+    let release = (): void => {};
+    const open = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const held: Held = { count: 0, open, arrivals: new Set() };
+    this.#latches.set(resource, held);
+    return {
+      arrived: (count) =>
+        new Promise((resolve) => {
+          const check = (): void => {
+            if (held.count < count) return;
+            held.arrivals.delete(check);
+            resolve();
+          };
+          held.arrivals.add(check);
+          check();
+        }),
+      release: () => {
+        if (this.#latches.get(resource) === held) this.#latches.delete(resource);
+        release();
+      },
+    };
+  }
+
+  /** Stops at once; what is held is cut. */
+  async stop(): Promise<void> {
+    const closed = once(this.#server, "close");
+    this.#server.close();
+    this.#server.closeAllConnections();
+    await closed;
+  }
+
+  async #answer(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
+    const resource = new URL(request.url ?? "/", "http://origin").pathname;
+    request.resume();
+    this.#calls.set(resource, this.calls(resource) + 1);
+    const name = resource.slice(resource.lastIndexOf("/") + 1);
+    const version = this.#version(name);
+    const render = resource.startsWith("/renders/") ? ++this.#lastRender : undefined;
+    const held = this.#latches.get(resource);
+    if (held) {
+      held.count += 1;
+      for (const check of [...held.arrivals]) check();
+      await held.open;
+    }
+    response.setHeader("content-type", "application/json");
+    response.end(JSON.stringify({ name, version, render }));
+  }
+
+  #version(name: string): number {
+    return this.#versions.get(name) ?? 1;
+  }
+}

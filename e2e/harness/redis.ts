@@ -1,0 +1,84 @@
+import { execFile } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import path from "node:path";
+import { promisify } from "node:util";
+import { Program } from "./program.ts";
+import { removeFolder, temporaryFolder } from "./reap.ts";
+
+const START_TIMEOUT_MS = 10_000;
+const STOP_GRACE_MS = 10_000;
+const COMMAND_TIMEOUT_MS = 5000;
+
+const run = promisify(execFile);
+
+/** A real redis-server of its own, behind a socket, without persistence. */
+export class Redis {
+  readonly #folder: string;
+  readonly #program: Program;
+
+  private constructor(folder: string, program: Program) {
+    this.#folder = folder;
+    this.#program = program;
+  }
+
+  static async start(): Promise<Redis> {
+    const folder = temporaryFolder();
+    const args = ["--port", "0", "--unixsocket", socketIn(folder), "--save", "", "--appendonly", "no", "--dir", folder];
+    const redis = new Redis(folder, new Program({ name: "redis", command: "redis-server", args, cwd: folder }));
+    await redis.#program.written(/ready to accept connections/i, START_TIMEOUT_MS);
+    return redis;
+  }
+
+  /** What a daemon has as --redis. */
+  get url(): string {
+    return `unix://${socketIn(this.#folder)}`;
+  }
+
+  /** Runs one command, as `redis-cli` does. */
+  async command(...args: string[]): Promise<string> {
+    const { stdout } = await run("redis-cli", ["-s", socketIn(this.#folder), ...args], { timeout: COMMAND_TIMEOUT_MS });
+    return stdout.trim();
+  }
+
+  /**
+   * The commands that clients send while `action` runs, one line each as MONITOR has them; what scripts do inside Redis
+   * is not among them.
+   */
+  async commandsDuring(action: () => Promise<void>): Promise<string[]> {
+    const args = ["-s", socketIn(this.#folder), "monitor"];
+    const monitor = new Program({ name: "redis-monitor", command: "redis-cli", args, cwd: this.#folder });
+    try {
+      await monitor.written(/^OK$/m, START_TIMEOUT_MS);
+      const marks = [randomUUID(), randomUUID()] as const;
+      await this.command("echo", marks[0]);
+      await action();
+      await this.command("echo", marks[1]);
+      await monitor.written(new RegExp(marks[1]), COMMAND_TIMEOUT_MS);
+      const lines = monitor.output.split("\n");
+      const [from, to] = marks.map((mark) => lines.findIndex((line) => line.includes(mark)));
+      return lines.slice((from ?? 0) + 1, to).filter((line) => !/^\S+ \[\d+ lua\]/.test(line));
+    } finally {
+      await monitor.kill();
+    }
+  }
+
+  /** SIGSTOP: connections stay open, and nothing is answered. */
+  hang(): void {
+    this.#program.signal("SIGSTOP");
+  }
+
+  /** SIGCONT. */
+  goOn(): void {
+    this.#program.signal("SIGCONT");
+  }
+
+  /** Stops it for good. */
+  async close(): Promise<void> {
+    await this.#program.stop(STOP_GRACE_MS);
+    removeFolder(this.#folder);
+  }
+}
+
+function socketIn(folder: string): string {
+  return path.join(folder, "redis.sock");
+}
