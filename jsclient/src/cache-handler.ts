@@ -10,6 +10,12 @@ import type { HostAnswer, HostContext, HostGetContext, HostSetContext, HostValue
 import { processRuntime, type Runtime } from "./runtime.js";
 import { decodeValue, encodeValue } from "./serialize.js";
 
+/** What cannot be a duration means at once, as none does. */
+function toMark(expire: number | undefined): { expireSeconds?: number } {
+  if (expire === undefined || Number.isNaN(expire)) return {};
+  return { expireSeconds: Math.min(0xffff_ffff, Math.max(0, Math.ceil(expire))) };
+}
+
 const BUILD_PHASE = "phase-production-build";
 
 /**
@@ -61,9 +67,8 @@ export default class CacheHandler {
     const list = typeof tags === "string" ? [tags] : tags;
     const runtime = this.#runtime;
     if (!runtime || list.length === 0) return;
-    const expire = durations?.expire;
     try {
-      const mark = expire === undefined ? {} : { expireSeconds: Math.min(0xffff_ffff, Math.max(0, Math.ceil(expire))) };
+      const mark = toMark(durations?.expire);
       await runtime.client.revalidate([...new Set(list)].map((tag) => ({ tag, ...mark })));
     } catch (error) {
       runtime.log.warnSeldom("revalidate", `tags could not be revalidated: ${messageOf(error)}`);

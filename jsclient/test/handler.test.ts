@@ -23,10 +23,9 @@ describe("no method ever rejects", () => {
   test("odd arguments of get, set and revalidateTag", async (t) => {
     const { host } = scene(t);
     const handler = host.handler();
-    for (const ctx of [undefined, {}, { kind: "NEW" }, { kind: "FETCH", tags: undefined }]) {
-      assert.equal(await handler.get("/a", ctx as never), null);
-      await handler.get("", ctx as never);
-    }
+    const contexts = [undefined, {}, { kind: "NEW" }, { kind: "FETCH", tags: undefined }];
+    for (const [i, ctx] of contexts.entries()) assert.equal(await handler.get(`/${i}`, ctx as never), null);
+    assert.equal(await handler.get("", {}), null);
     for (const value of [undefined, {}, { kind: "NEW" }, { kind: "APP_PAGE" }, { kind: "FETCH" }, "text", 7]) {
       await handler.set("/odd", value as never, hour);
     }
@@ -34,6 +33,8 @@ describe("no method ever rejects", () => {
     for (const tags of [[], "", [""], ["a".repeat(100_000)]]) await handler.revalidateTag(tags);
     await handler.revalidateTag("t", { expire: Number.NaN });
     await handler.revalidateTag("t", { expire: -5 });
+    await handler.revalidateTag("t", { expire: Number.POSITIVE_INFINITY });
+    assert.equal(host.runtime.session.undelivered, 0);
     handler.resetRequestCache();
   });
 
@@ -137,7 +138,10 @@ describe("a request's end", () => {
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   });
-  after(() => server.close());
+  after(() => {
+    server.close();
+    server.closeAllConnections();
+  });
 
   const request = (path: string, headers: Record<string, string> = {}): Promise<number> =>
     new Promise((resolve, reject) => {
