@@ -50,7 +50,7 @@ func (ss *session) start(session context.Context, id uint64, answer func(context
 	go func() {
 		defer ss.done.Done()
 		defer cancel()
-		out, err := answer(ctx)
+		out, err := ss.guarded(ctx, answer)
 		ss.unregister(id)
 		if err != nil {
 			out = refusal(id, err)
@@ -58,6 +58,16 @@ func (ss *session) start(session context.Context, id uint64, answer func(context
 		out.Id = id
 		ss.push(session, out)
 	}()
+}
+
+// guarded turns a panic into a refusal, as the interceptor does for unary calls: it sees only the stream's own goroutine.
+func (ss *session) guarded(ctx context.Context, answer func(context.Context) (*isrdv1.SessionResponse, error)) (out *isrdv1.SessionResponse, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			out, err = nil, ss.service.config.recovered(ctx, p)
+		}
+	}()
+	return answer(ctx)
 }
 
 // register takes the id and counts the request as under way, which done.Wait then waits for.

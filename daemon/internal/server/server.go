@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -69,6 +70,12 @@ func (c Config) authorize(ctx context.Context, token string) error {
 		return status.Error(codes.Unauthenticated, "the token is wrong or missing; set ISRD_TOKEN to the value that the daemon was started with")
 	}
 	return nil
+}
+
+// recovered logs a panic and gives what the caller is told of it.
+func (c Config) recovered(ctx context.Context, p any) error {
+	c.Logger.ErrorContext(ctx, "panic in a call", slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
+	return status.Error(codes.Internal, "internal error; the daemon's log has the details")
 }
 
 // newID returns a name that is unique among sessions.
@@ -138,10 +145,7 @@ func (s *Server) options() []grpc.ServerOption {
 		logging.WithLogOnEvents(logging.FinishCall),
 		logging.WithLevels(levelOf),
 	}
-	recovered := recovery.WithRecoveryHandlerContext(func(ctx context.Context, p any) error {
-		s.log.ErrorContext(ctx, "panic in a call", slog.Any("panic", p))
-		return status.Error(codes.Internal, "internal error; the daemon's log has the details")
-	})
+	recovered := recovery.WithRecoveryHandlerContext(s.config.recovered)
 	return []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(s.config.MaxMessageBytes),
 		grpc.MaxSendMsgSize(s.config.MaxMessageBytes),

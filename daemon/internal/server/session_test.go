@@ -38,6 +38,16 @@ type daemon struct {
 	socket string
 }
 
+// brittle panics when a lease of the key "/panic" is released.
+type brittle struct{ cache.Store }
+
+func (b brittle) Release(ctx context.Context, k cache.Key, token uint64, keep time.Duration) (bool, error) {
+	if k.Name == "/panic" {
+		panic("a bug")
+	}
+	return b.Store.Release(ctx, k, token, keep)
+}
+
 func start(t testing.TB, cfg server.Config) *daemon {
 	t.Helper()
 	store, err := memstore.New(memstore.Config{MaxBytes: 128 << 20})
@@ -46,7 +56,7 @@ func start(t testing.TB, cfg server.Config) *daemon {
 	}
 	h := new(hub.Hub)
 	cfg.Hub, cfg.Registerer = h, prometheus.NewRegistry()
-	cfg.Cache = cache.New(cache.Config{Store: store, Log: store, Memory: store.Memory(), Embedded: true, Publisher: h, Registerer: prometheus.NewRegistry(), MaxEntryBytes: 32 << 20})
+	cfg.Cache = cache.New(cache.Config{Store: brittle{store}, Log: store, Memory: store.Memory(), Embedded: true, Publisher: h, Registerer: prometheus.NewRegistry(), MaxEntryBytes: 32 << 20})
 	dir, err := os.MkdirTemp("", "isrd") // t.TempDir is too long for the path of a socket
 	if err != nil {
 		t.Fatal(err)
@@ -420,6 +430,23 @@ func TestBadRequestIsRefusedAndTheSessionLives(t *testing.T) {
 	s.send(&isrdv1.SessionRequest{Id: id, Frame: &isrdv1.SessionRequest_Ping{Ping: &isrdv1.Ping{}}})
 	if s.answer(id).GetPong() == nil {
 		t.Error("the session is dead")
+	}
+}
+
+func TestPanicIsRefusedAndTheDaemonLives(t *testing.T) {
+	d := start(t, server.Config{})
+	s := d.open("shop")
+	id := s.id()
+	s.send(&isrdv1.SessionRequest{Id: id, Frame: &isrdv1.SessionRequest_Release{Release: &isrdv1.ReleaseRequest{Key: route("/panic"), LeaseToken: 1}}})
+	if got := s.answer(id).GetRefusal(); codes.Code(got.GetCode()) != codes.Internal || strings.Contains(got.GetMessage(), "a bug") {
+		t.Errorf("on the session: %v", got)
+	}
+	k := &isrdv1.Key{App: "shop", Space: isrdv1.Space_SPACE_ROUTE, Name: "/panic"}
+	if _, err := d.client.Release(t.Context(), &isrdv1.ReleaseRequest{Key: k, LeaseToken: 1}); status.Code(err) != codes.Internal {
+		t.Errorf("unary: %v", err)
+	}
+	if got := s.get(&isrdv1.GetRequest{Key: route("/p/1")}); got.GetStatus() != isrdv1.Status_STATUS_MISS {
+		t.Errorf("afterwards: %v", got)
 	}
 }
 
