@@ -25,12 +25,12 @@ func sized(name string, token uint64, size int) *cache.Entry {
 	return e
 }
 
+type memoryView struct{ *cache.Memory }
+
 func (f memoryView) has(name string) bool {
 	_, ok := f.Get(cache.Key{App: "a", Space: cache.Fetch, Name: name}.ID())
 	return ok
 }
-
-type memoryView struct{ *cache.Memory }
 
 func TestMemoryKeepsTheNewestVersion(t *testing.T) {
 	m := newMemory(t, 1<<20)

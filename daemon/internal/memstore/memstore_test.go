@@ -68,11 +68,11 @@ func TestRunForgetsLeasesThatEnded(t *testing.T) {
 		if _, err := s.Read(t.Context(), key, cache.ReadOptions{Lease: true, TTL: 30 * time.Second}); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(29 * time.Second) //nolint:forbidigo // the bubble's clock
+		time.Sleep(29 * time.Second)
 		if n := s.leases.Sweep(s.Now()); n != 1 {
 			t.Errorf("%d leases before the end", n)
 		}
-		time.Sleep(2 * time.Second) //nolint:forbidigo // the bubble's clock
+		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		if n := s.leases.Sweep(0); n != 0 {
 			t.Errorf("%d leases are kept after the end", n)

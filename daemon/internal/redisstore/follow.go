@@ -167,14 +167,14 @@ func (s *Store) catchUp(ctx context.Context, f *follow) error {
 	rest := reply[4:]
 	switch kind {
 	case "events":
-		s.gap(f, kind, why, known, loaded)
+		s.gap(ctx, f, kind, why, known, loaded)
 		return f.events(rest)
 	case "whole":
 		snapshot, err := parseSnapshot(rest)
 		if err != nil {
 			return fmt.Errorf("load log of %q: %w", f.app, err)
 		}
-		s.gap(f, kind, why, known, loaded)
+		s.gap(ctx, f, kind, why, known, loaded)
 		f.load(snapshot, why)
 	}
 	return nil
@@ -197,7 +197,7 @@ func (f *follow) events(list []any) error {
 }
 
 // gap notes that events had been missed. The first load is none.
-func (s *Store) gap(f *follow, by, why string, known tag.Position, loaded bool) {
+func (s *Store) gap(ctx context.Context, f *follow, by, why string, known tag.Position, loaded bool) {
 	if !loaded {
 		return
 	}
@@ -206,6 +206,6 @@ func (s *Store) gap(f *follow, by, why string, known tag.Position, loaded bool) 
 	if by == "whole" {
 		level = slog.LevelWarn
 	}
-	s.log.LogAttrs(context.Background(), level, "events had been missed; made good",
+	s.log.LogAttrs(ctx, level, "events had been missed; made good",
 		slog.String("app", f.app), slog.String("by", by), slog.String("reason", why), slog.String("position", known.String()))
 }

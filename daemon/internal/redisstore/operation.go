@@ -72,7 +72,7 @@ func (s *Store) try(ctx context.Context, op string, limit time.Duration, f func(
 	bounded, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	err := f(bounded)
-	outcome := outcomeOf(err, ctx, hurried)
+	outcome := outcomeOf(ctx, err, hurried)
 	s.metrics.duration.WithLabelValues(op, outcome).Observe(time.Since(begun).Seconds())
 	switch outcome {
 	case outcomeOK:
@@ -87,7 +87,7 @@ func (s *Store) try(ctx context.Context, op string, limit time.Duration, f func(
 }
 
 // outcomeOf says what an error of the client means. Who was hurried by its caller cannot say that Redis is late.
-func outcomeOf(err error, ctx context.Context, hurried bool) string {
+func outcomeOf(ctx context.Context, err error, hurried bool) string {
 	var answer redis.Error
 	switch {
 	case err == nil:

@@ -14,9 +14,9 @@ import (
 // that changes what stands here has another number.
 const recordVersion = 1
 
-// appendRecord appends the header of e's value.
-func appendRecord(b []byte, e *cache.Entry) []byte {
-	b = append(b, recordVersion)
+// record gives the header of e's value.
+func record(e *cache.Entry) []byte {
+	b := []byte{recordVersion}
 	b = appendText(b, e.Key.App)
 	b = appendText(b, e.Key.Build)
 	b = append(b, byte(e.Key.Space))

@@ -88,6 +88,10 @@ func TestContractOnCluster(t *testing.T) {
 	contract(t, redistest.StartCluster(t).URL())
 }
 
+func TestContractOnSentinel(t *testing.T) {
+	contract(t, redistest.StartSentinel(t).URL())
+}
+
 func contract(t *testing.T, url string) {
 	t.Helper()
 	cachetest.Store(t, func(t *testing.T) []cachetest.Backend {

@@ -34,7 +34,7 @@ func unreadable(kind string, err error) error { return &unreadableError{kind: ki
 
 // encode gives what write.lua puts after the first line.
 func encode(c Coder, e *cache.Entry) ([]byte, error) {
-	value, err := c.Append(nil, appendRecord(nil, e), e.Parts...)
+	value, err := c.Append(nil, record(e), e.Parts...)
 	if err != nil {
 		return nil, fmt.Errorf("encode entry: %w", err)
 	}

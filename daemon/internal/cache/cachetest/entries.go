@@ -80,7 +80,7 @@ var entryTests = []contractTest{
 		if _, err := rand.Read(noise); err != nil {
 			f.Fatal(err)
 		}
-		e.Parts = [][]byte{noise, bytes.Repeat([]byte{0}, 4<<20)}
+		e.Parts = [][]byte{noise, make([]byte, 4<<20)}
 		f.write(f.a, e, cache.WriteOptions{})
 		got := f.read(f.b, e.Key, cache.ReadOptions{}).Entry
 		if got == nil || len(got.Parts) != 2 || !bytes.Equal(got.Parts[0], e.Parts[0]) || !bytes.Equal(got.Parts[1], e.Parts[1]) {

@@ -139,8 +139,8 @@ func testSnapshot(f *fixture) {
 		f.Skip("one daemon, which follows once")
 	}
 	first := f.follow(f.a, f.app)
-	p := f.append(f.a, hard("hard"), tag.Revalidation{Tag: "soft", Soft: true, Expire: time.Hour}, tag.Revalidation{Tag: "größe \xff", Soft: true, Expire: tag.ForEver})
-	p = f.append(f.a, tag.Revalidation{Tag: "hard", Soft: true, Expire: time.Minute})
+	f.append(f.a, hard("hard"), tag.Revalidation{Tag: "soft", Soft: true, Expire: time.Hour}, tag.Revalidation{Tag: "größe \xff", Soft: true, Expire: tag.ForEver})
+	p := f.append(f.a, tag.Revalidation{Tag: "hard", Soft: true, Expire: time.Minute})
 	want := first.AwaitPosition(f, p).Snapshot
 	got := f.follow(f.b, f.app).Heard().Snapshot
 	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
@@ -184,7 +184,7 @@ func testFollowRace(f *fixture) {
 
 // randomRevalidation has times short enough to be over within a test, or long enough not to be.
 func randomRevalidation(rng *rand.Rand) tag.Revalidation {
-	r := tag.Revalidation{Tag: fmt.Sprint("t", rng.IntN(4)), Soft: rng.IntN(3) > 0}
+	r := tag.Revalidation{Tag: fmt.Sprint("t", rng.IntN(40)), Soft: rng.IntN(3) > 0}
 	if r.Soft {
 		r.Expire = []time.Duration{0, time.Millisecond, 3 * time.Millisecond, time.Hour, 2 * time.Hour, 1000 * 24 * time.Hour, tag.ForEver}[rng.IntN(7)]
 	}
@@ -199,7 +199,7 @@ func testRecords(f *fixture) {
 	r := f.follow(f.a, f.app)
 	var p tag.Position
 	for range 300 {
-		rs := make([]tag.Revalidation, 1+rng.IntN(3))
+		rs := make([]tag.Revalidation, 1+rng.IntN(20))
 		for i := range rs {
 			rs[i] = randomRevalidation(rng)
 		}

@@ -28,6 +28,7 @@ type Server struct {
 	dir  string
 	port int
 	args []string
+	file string // the configuration of a sentinel; "": this is none
 
 	command *exec.Cmd
 	exited  chan struct{}
@@ -105,10 +106,13 @@ func freePort(t testing.TB) int {
 // start reports whether the server answers; false: it exited.
 func (s *Server) start() bool {
 	s.t.Helper()
-	args := append([]string{
-		"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--unixsocket", s.socket(), "--dir", s.dir,
-		"--save", "", "--appendonly", "no", "--loglevel", "notice", "--daemonize", "no",
-	}, s.args...)
+	args := []string{"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", s.dir, "--loglevel", "notice", "--daemonize", "no"}
+	if s.file != "" {
+		args = append([]string{s.file, "--sentinel"}, args...)
+	} else {
+		args = append(args, "--unixsocket", s.socket(), "--save", "", "--appendonly", "no")
+	}
+	args = append(args, s.args...)
 	s.command = exec.Command("redis-server", args...) //nolint:noctx // it is stopped by Cleanup, after the test's context
 	s.command.Stdout, s.command.Stderr = s.output, s.output
 	s.command.SysProcAttr = dieWithParent()
@@ -145,7 +149,7 @@ func (s *Server) await(what string, look func() bool) bool {
 
 // ping asks over a connection of its own, without a client library.
 func (s *Server) ping() bool {
-	c, err := (&net.Dialer{Timeout: time.Second}).Dial("tcp", s.Addr()) //nolint:noctx // bounded by itself
+	c, err := (&net.Dialer{Timeout: time.Second}).Dial("tcp", s.Addr())
 	if err != nil {
 		return false
 	}

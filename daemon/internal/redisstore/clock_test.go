@@ -1,0 +1,106 @@
+package redisstore
+
+import (
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// answer is one question for the time, to a Redis whose clock is ahead by offset.
+func answer(c *clock, offset, there, back time.Duration) {
+	sent := time.Now()
+	time.Sleep(there)
+	micros := time.Now().Add(offset).UnixMicro()
+	time.Sleep(back)
+	c.observe(sent, time.Now(), micros)
+}
+
+func wrong(c *clock, offset time.Duration) time.Duration {
+	return (time.Duration(c.now()-time.Now().Add(offset).UnixMilli()) * time.Millisecond).Abs()
+}
+
+func TestClockFollowsRedisWhateverTheWallClockSays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, offset := range []time.Duration{0, time.Hour, -time.Hour, 400 * 24 * time.Hour} {
+			c := newClock()
+			answer(c, offset, time.Millisecond, time.Millisecond)
+			time.Sleep(time.Minute)
+			if e := wrong(c, offset); e > time.Millisecond {
+				t.Errorf("wrong by %v with a Redis that is ahead by %v", e, offset)
+			}
+		}
+	})
+}
+
+func TestClockKeepsTheBetterSample(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const offset = time.Hour
+		c := newClock()
+		answer(c, offset, time.Millisecond, time.Millisecond)
+		// A slow answer says little: it may have been slow on the way back.
+		answer(c, offset, time.Millisecond, 400*time.Millisecond)
+		if e := wrong(c, offset); e > 2*time.Millisecond {
+			t.Errorf("wrong by %v after a slow answer", e)
+		}
+		rng := rand.New(rand.NewPCG(1, 2))
+		for range 1000 {
+			answer(c, offset, time.Duration(rng.IntN(50))*time.Millisecond, time.Duration(rng.IntN(50))*time.Millisecond)
+			if e := wrong(c, offset); e > 10*time.Millisecond {
+				t.Fatalf("wrong by %v", e)
+			}
+		}
+	})
+}
+
+func TestClockFollowsAClockThatWasSet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newClock()
+		answer(c, time.Hour, time.Millisecond, time.Millisecond)
+		answer(c, -time.Hour, 40*time.Millisecond, 40*time.Millisecond)
+		if e := wrong(c, -time.Hour); e > 41*time.Millisecond {
+			t.Errorf("wrong by %v after Redis's clock was set back", e)
+		}
+	})
+}
+
+func TestBreaker(t *testing.T) {
+	var changes []bool
+	b := &breaker{onChange: func(open bool) { changes = append(changes, open) }}
+	for range 10 {
+		b.failed()
+	}
+	if b.allow() != nil {
+		t.Error("open although nobody probes: it would never close")
+	}
+	b.arm(true)
+	for range tripAfter - 1 {
+		b.failed()
+	}
+	b.answered()
+	for range tripAfter - 1 {
+		b.failed()
+	}
+	if b.allow() != nil {
+		t.Error("open without enough failures in succession")
+	}
+	b.failed()
+	b.failed()
+	if b.allow() == nil {
+		t.Error("closed after enough failures")
+	}
+	b.answered()
+	if b.allow() != nil {
+		t.Error("open although Redis answers")
+	}
+	for range tripAfter {
+		b.failed()
+	}
+	b.arm(false)
+	if b.allow() != nil {
+		t.Error("open although nobody probes any more")
+	}
+	if want := []bool{true, false, true, false}; len(changes) != len(want) {
+		t.Errorf("changes %v, want %v", changes, want)
+	}
+}

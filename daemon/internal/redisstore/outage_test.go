@@ -1,0 +1,345 @@
+package redisstore_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/isrd/isrd/daemon/internal/cache"
+	"github.com/isrd/isrd/daemon/internal/cache/cachetest"
+	"github.com/isrd/isrd/daemon/internal/redisstore"
+	"github.com/isrd/isrd/daemon/internal/redisstore/redistest"
+	"github.com/isrd/isrd/daemon/internal/tag"
+)
+
+const opTimeout = 150 * time.Millisecond
+
+// slack is what a busy machine may add to a bound.
+const slack = 300 * time.Millisecond
+
+func entryOf(k cache.Key, token uint64) *cache.Entry {
+	return &cache.Entry{
+		Key: k, Version: cache.Version{Epoch: 1, Token: token}, Tags: []string{"t"}, Parts: [][]byte{[]byte("body")},
+		Lifetime: cache.Lifetime{Revalidate: time.Minute, Expire: time.Hour},
+	}
+}
+
+// operations are all that a daemon asks of the store.
+var operations = map[string]func(ctx context.Context, d *daemon) error{
+	"read": func(ctx context.Context, d *daemon) error {
+		_, err := d.Read(ctx, key, cache.ReadOptions{Lease: true, TTL: time.Minute})
+		return err
+	},
+	"write": func(ctx context.Context, d *daemon) error {
+		_, err := d.Write(ctx, entryOf(key, 1), cache.WriteOptions{})
+		return err
+	},
+	"release": func(ctx context.Context, d *daemon) error {
+		_, err := d.Release(ctx, key, 1, 0)
+		return err
+	},
+	"append": func(ctx context.Context, d *daemon) error {
+		_, err := d.Append(ctx, "shop", []tag.Revalidation{{Tag: "t"}})
+		return err
+	},
+	"follow": func(ctx context.Context, d *daemon) error {
+		return d.Follow(ctx, "another", sharedFollower)
+	},
+	"ping": func(ctx context.Context, d *daemon) error { return d.Ping(ctx) },
+}
+
+// sharedFollower is the same one each time, as Follow wants it.
+var sharedFollower = new(deaf)
+
+type deaf struct{ _ int }
+
+func (*deaf) Event(tag.Event)                 {}
+func (*deaf) Load(tag.Snapshot, string)       {}
+func (*deaf) Written(cache.ID, cache.Version) {}
+func (*deaf) Released(cache.ID)               {}
+
+func eventually(t testing.TB, within time.Duration, what string, look func() bool) {
+	t.Helper()
+	begun := time.Now()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !look() {
+		<-tick.C
+		if time.Since(begun) > within {
+			t.Fatalf("not within %v: %s", within, what)
+		}
+	}
+}
+
+func up(t testing.TB, d *daemon) float64 {
+	t.Helper()
+	families, err := d.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "isrd_redisstore_up" {
+			return f.GetMetric()[0].GetGauge().GetValue()
+		}
+	}
+	t.Fatal("no metric isrd_redisstore_up")
+	return 0
+}
+
+func TestRedisHangs(t *testing.T) {
+	server := redistest.Start(t)
+	d := start(t, redisstore.Config{URL: server.URL(), OpTimeout: opTimeout})
+	r := cachetest.NewRecorder(t)
+	eventually(t, cachetest.Patience, "the log is followed", func() bool { return d.Follow(t.Context(), "shop", r) == nil })
+	p, err := d.Append(t.Context(), "shop", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Pause()
+
+	// Many callers at once: no queue may add up their time-outs.
+	var wg sync.WaitGroup
+	for name, op := range operations {
+		for range 20 {
+			wg.Go(func() {
+				begun := time.Now()
+				if err := op(t.Context(), d); !errors.Is(err, cache.ErrUnavailable) {
+					t.Errorf("%s while Redis hangs: %v", name, err)
+				}
+				if took := time.Since(begun); took > opTimeout+slack {
+					t.Errorf("%s took %v, its bound is %v", name, took, opTimeout)
+				}
+			})
+		}
+	}
+	wg.Wait()
+
+	// By now it is known, and asking costs nothing.
+	if got := up(t, d); got != 0 {
+		t.Errorf("isrd_redisstore_up is %v", got)
+	}
+	for name, op := range operations {
+		if name == "ping" {
+			continue
+		}
+		begun := time.Now()
+		if err := op(t.Context(), d); !errors.Is(err, cache.ErrUnavailable) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if took := time.Since(begun); took >= opTimeout {
+			t.Errorf("%s took %v although Redis is known to hang", name, took)
+		}
+	}
+
+	server.Resume()
+	begun := time.Now()
+	for name, op := range operations {
+		eventually(t, 2*time.Second-time.Since(begun), name+" works again", func() bool { return op(t.Context(), d) == nil })
+	}
+	q, err := d.Append(t.Context(), "shop", nil)
+	if err != nil || q.Epoch != p.Epoch {
+		t.Fatalf("position %v after %v: %v", q, p, err)
+	}
+	r.AwaitPosition(t, q)
+}
+
+func TestRedisHangsAtStart(t *testing.T) {
+	server := redistest.Start(t)
+	server.Pause()
+	d := start(t, redisstore.Config{URL: server.UnixURL(), OpTimeout: opTimeout})
+	r := cachetest.NewRecorder(t)
+	begun := time.Now()
+	if err := d.Follow(t.Context(), "shop", r); !errors.Is(err, cache.ErrUnavailable) {
+		t.Errorf("follow: %v", err)
+	}
+	if took := time.Since(begun); took > opTimeout+slack {
+		t.Errorf("follow took %v", took)
+	}
+	server.Resume()
+	// Nobody asks again; it is followed all the same.
+	r.Await(t, "the first load", func(h cachetest.Heard) bool { return len(h.Loads) == 1 })
+	if err := d.Follow(t.Context(), "shop", r); err != nil {
+		t.Error(err)
+	}
+	if err := d.Follow(t.Context(), "shop", cachetest.NewRecorder(t)); err == nil || errors.Is(err, cache.ErrUnavailable) {
+		t.Errorf("another follower of the app: %v", err)
+	}
+}
+
+func TestRedisIsKilledAndStartsAgain(t *testing.T) {
+	server := redistest.Start(t, redistest.Persistent())
+	d := start(t, redisstore.Config{URL: server.URL(), OpTimeout: opTimeout})
+	other := start(t, redisstore.Config{URL: server.URL()})
+	r := cachetest.NewRecorder(t)
+	eventually(t, cachetest.Patience, "the log is followed", func() bool { return d.Follow(t.Context(), "shop", r) == nil })
+	if stored, err := other.Write(t.Context(), entryOf(key, 1), cache.WriteOptions{}); err != nil || !stored {
+		t.Fatal(stored, err)
+	}
+	server.Kill()
+	for name, op := range operations {
+		begun := time.Now()
+		if err := op(t.Context(), d); !errors.Is(err, cache.ErrUnavailable) {
+			t.Errorf("%s without Redis: %v", name, err)
+		}
+		if took := time.Since(begun); took > opTimeout+slack {
+			t.Errorf("%s took %v", name, took)
+		}
+	}
+	eventually(t, cachetest.Patience, "it is known", func() bool { return up(t, d) == 0 })
+	server.Restart()
+	begun := time.Now()
+	for name, op := range operations {
+		eventually(t, 2500*time.Millisecond-time.Since(begun), name+" works again", func() bool { return op(t.Context(), d) == nil })
+	}
+	got, err := d.Read(t.Context(), key, cache.ReadOptions{})
+	if err != nil || got.Entry == nil || got.Entry.Version.Token != 1 {
+		t.Errorf("the entry that Redis kept: %+v, %v", got, err)
+	}
+	var p tag.Position
+	eventually(t, cachetest.Patience, "the other daemon appends", func() bool {
+		p, err = other.Append(t.Context(), "shop", []tag.Revalidation{{Tag: "after"}})
+		return err == nil
+	})
+	if h := r.AwaitPosition(t, p); h.Snapshot.Records["after"].Expired != p.Seq {
+		t.Errorf("heard %+v", h.Snapshot)
+	}
+}
+
+func TestSentinelFailsOver(t *testing.T) {
+	pair := redistest.StartSentinel(t)
+	d := start(t, redisstore.Config{URL: pair.URL(), OpTimeout: opTimeout})
+	r := cachetest.NewRecorder(t)
+	eventually(t, cachetest.Patience, "the log is followed", func() bool { return d.Follow(t.Context(), "shop", r) == nil })
+	p, err := d.Append(t.Context(), "shop", []tag.Revalidation{{Tag: "before"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Write(t.Context(), entryOf(key, 1), cache.WriteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, cachetest.Patience, "the replica has it all", func() bool {
+		return pair.Replica.Info("replication", "slave_repl_offset") == pair.Master.Info("replication", "master_repl_offset")
+	})
+	pair.Master.Kill()
+	pair.AwaitFailover()
+	var q tag.Position
+	eventually(t, cachetest.Patience, "an append after the fail-over", func() bool {
+		q, err = d.Append(t.Context(), "shop", []tag.Revalidation{{Tag: "after"}})
+		return err == nil
+	})
+	if q.Epoch != p.Epoch || q.Seq <= p.Seq {
+		t.Errorf("at %v after %v: the replica had everything", q, p)
+	}
+	if h := r.AwaitPosition(t, q); len(h.Loads) != 1 || h.Snapshot.Records["before"].Expired != p.Seq {
+		t.Errorf("reasons %q, records %v", h.Reasons, h.Snapshot.Records)
+	}
+	if got, err := d.Read(t.Context(), key, cache.ReadOptions{}); err != nil || got.Entry == nil {
+		t.Errorf("the entry that was replicated: %+v, %v", got, err)
+	}
+}
+
+// One shard that hangs is no reason to go without the others.
+func TestClusterWithAShardThatHangs(t *testing.T) {
+	cluster := redistest.StartCluster(t)
+	d := start(t, redisstore.Config{URL: cluster.URL(), OpTimeout: opTimeout})
+	keys := make([]cache.Key, 30)
+	for i := range keys {
+		keys[i] = key
+		keys[i].Name = fmt.Sprint("/p", i)
+		eventually(t, cachetest.Patience, "a write", func() bool {
+			_, err := d.Write(t.Context(), entryOf(keys[i], 1), cache.WriteOptions{})
+			return err == nil
+		})
+	}
+	readable := func() (n int) {
+		for _, k := range keys {
+			begun := time.Now()
+			if r, err := d.Read(t.Context(), k, cache.ReadOptions{}); err == nil && r.Entry != nil {
+				n++
+			}
+			if took := time.Since(begun); took > opTimeout+slack {
+				t.Errorf("a read took %v", took)
+			}
+		}
+		return n
+	}
+	cluster.Nodes[1].Pause()
+	if n := readable(); n < 10 || n == len(keys) {
+		t.Errorf("%d of %d keys are readable with one shard of three hanging", n, len(keys))
+	}
+	cluster.Nodes[1].Resume()
+	eventually(t, cachetest.Patience, "all keys are readable again", func() bool { return readable() == len(keys) })
+}
+
+// What fails because its caller had no time says nothing of Redis.
+func TestHurriedCallersDoNotTripTheBreaker(t *testing.T) {
+	server := redistest.Start(t)
+	d := start(t, redisstore.Config{URL: server.URL(), OpTimeout: patient})
+	eventually(t, cachetest.Patience, "redis answers", func() bool { return up(t, d) == 1 })
+	server.Pause()
+	for range 10 {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		if _, err := d.Read(ctx, key, cache.ReadOptions{}); !errors.Is(err, cache.ErrUnavailable) {
+			t.Errorf("read: %v", err)
+		}
+		cancel()
+	}
+	if got := up(t, d); got != 1 {
+		t.Error("ten impatient callers, and Redis counts as gone")
+	}
+	server.Resume()
+	if _, err := d.Read(t.Context(), key, cache.ReadOptions{}); err != nil {
+		t.Error(err)
+	}
+}
+
+// An error that Redis answers with is no reason to stop asking.
+func TestRedisAnswersWithErrors(t *testing.T) {
+	server := redistest.Start(t)
+	d := start(t, redisstore.Config{URL: server.URL()})
+	server.CLI("CONFIG", "SET", "maxmemory", "1")
+	for range 5 {
+		if _, err := d.Write(t.Context(), entryOf(key, 1), cache.WriteOptions{}); !errors.Is(err, cache.ErrUnavailable) {
+			t.Fatalf("write without memory: %v", err)
+		}
+	}
+	server.CLI("CONFIG", "SET", "maxmemory", "0")
+	if stored, err := d.Write(t.Context(), entryOf(key, 1), cache.WriteOptions{}); err != nil || !stored {
+		t.Errorf("write with memory again: %v, %v", stored, err)
+	}
+}
+
+func TestCloseWhileRedisHangs(t *testing.T) {
+	server := redistest.Start(t)
+	d := start(t, redisstore.Config{URL: server.URL(), OpTimeout: opTimeout})
+	r := cachetest.NewRecorder(t)
+	eventually(t, cachetest.Patience, "the log is followed", func() bool { return d.Follow(t.Context(), "shop", r) == nil })
+	server.Pause()
+	begun := time.Now()
+	d.stop()
+	if took := time.Since(begun); took > 2*time.Second {
+		t.Errorf("stopping took %v", took)
+	}
+	server.Resume()
+	if err := d.Ping(t.Context()); !errors.Is(err, cache.ErrUnavailable) {
+		t.Errorf("ping after Close: %v", err)
+	}
+}
+
+func TestMetricsAreWellFormed(t *testing.T) {
+	server := redistest.Start(t)
+	d := start(t, redisstore.Config{URL: server.URL()})
+	for name, op := range operations {
+		if err := op(t.Context(), d); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if problems, err := testutil.GatherAndLint(d.registry); err != nil || len(problems) > 0 {
+		t.Errorf("%v, %v", problems, err)
+	}
+}
