@@ -99,6 +99,7 @@ export class Fleet {
 
   /** Stops everything: those that ask before those that answer. */
   async stop(): Promise<void> {
+    this.origin.releaseAll(); // a test that failed may have left renders held, and replicas wait for theirs
     const stopping = [
       () => Promise.all(this.replicas.map((replica) => replica.close())),
       () => Promise.all(this.daemons.map((daemon) => daemon.close())),

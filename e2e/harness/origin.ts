@@ -12,6 +12,7 @@ export interface Latch {
 
 interface Held {
   count: number;
+  readonly release: () => void;
   readonly open: Promise<void>;
   readonly arrivals: Set<() => void>;
 }
@@ -68,7 +69,7 @@ export class Origin {
     const open = new Promise<void>((resolve) => {
       release = resolve;
     });
-    const held: Held = { count: 0, open, arrivals: new Set() };
+    const held: Held = { count: 0, release, open, arrivals: new Set() };
     this.#latches.set(resource, held);
     return {
       arrived: (count) =>
@@ -86,6 +87,12 @@ export class Origin {
         release();
       },
     };
+  }
+
+  /** Answers all that is held, so that whoever waits for it can end. */
+  releaseAll(): void {
+    for (const held of this.#latches.values()) held.release();
+    this.#latches.clear();
   }
 
   /** Stops at once; what is held is cut. */
