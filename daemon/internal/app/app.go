@@ -83,7 +83,7 @@ func buildInfo(version string) prometheus.Collector {
 // openStore chooses the store, and gives the memory that reads are answered from.
 func (a *App) openStore() (*cache.Memory, error) {
 	if a.config.Redis == "" {
-		s, err := memstore.New(memstore.Config{MaxBytes: int64(a.config.L1Bytes), Registerer: a.registry})
+		s, err := memstore.New(memstore.Config{MaxBytes: int64(a.config.L1Bytes)})
 		if err != nil {
 			return nil, fmt.Errorf("open the embedded store: %w", err)
 		}

@@ -68,7 +68,7 @@ func New(cfg Config) *Cache {
 		memory:        cfg.Memory,
 		publisher:     cfg.Publisher,
 		log:           cfg.Logger,
-		metrics:       newMetrics(cfg.Registerer),
+		metrics:       newMetrics(cfg.Registerer, cfg.Memory),
 		writer:        newWriter(cfg.QueueBytes),
 		apps:          make(map[string]*app),
 	}

@@ -3,6 +3,7 @@ package cache_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/isrd/isrd/daemon/internal/cache"
 	"github.com/isrd/isrd/daemon/internal/hub"
@@ -23,6 +25,7 @@ type fixture struct {
 	t     testing.TB
 	store *memstore.Store
 	flaky *flaky
+	reg   *prometheus.Registry
 }
 
 // flaky passes calls on to a store unless a test says otherwise.
@@ -84,10 +87,10 @@ func newFixture(t testing.TB, embedded bool) *fixture {
 		}
 		t.Cleanup(memory.Close)
 	}
-	f := &fixture{t: t, store: store, flaky: &flaky{Store: store}}
+	f := &fixture{t: t, store: store, flaky: &flaky{Store: store}, reg: prometheus.NewPedanticRegistry()}
 	f.Cache = cache.New(cache.Config{
 		Store: f.flaky, Log: store, Memory: memory, Embedded: embedded, Publisher: new(hub.Hub),
-		MaxEntryBytes: 1 << 20, Registerer: prometheus.NewRegistry(),
+		MaxEntryBytes: 1 << 20, Registerer: f.reg,
 	})
 	return f
 }
@@ -482,6 +485,27 @@ func TestKeysOfDifferentScopesNeverMeet(t *testing.T) {
 	b := cache.Key{App: "shop", Build: "b2", Space: cache.Fetch, Name: "x"}
 	if a.ID() != b.ID() {
 		t.Error("a fetch of one build is not found by the next")
+	}
+}
+
+func TestMetricsTellWhatHappened(t *testing.T) {
+	f := newFixture(t, true)
+	f.set(f.get(cache.GetRequest{}), entry("one"))
+	f.get(cache.GetRequest{})
+	want := `
+# HELP isrd_cache_gets_total Reads, by key space, outcome and the reason why it was no hit.
+# TYPE isrd_cache_gets_total counter
+isrd_cache_gets_total{reason="",space="route",status="hit"} 1
+isrd_cache_gets_total{reason="absent",space="route",status="miss"} 1
+# HELP isrd_cache_memory_entries Entries in memory.
+# TYPE isrd_cache_memory_entries gauge
+isrd_cache_memory_entries 1
+`
+	if err := testutil.GatherAndCompare(f.reg, strings.NewReader(want), "isrd_cache_gets_total", "isrd_cache_memory_entries"); err != nil {
+		t.Error(err)
+	}
+	if problems, err := testutil.GatherAndLint(f.reg); err != nil || len(problems) > 0 {
+		t.Errorf("%v, %v", problems, err)
 	}
 }
 

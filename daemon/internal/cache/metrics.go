@@ -14,8 +14,17 @@ type metrics struct {
 	parked        prometheus.Gauge
 }
 
-func newMetrics(reg prometheus.Registerer) *metrics {
+func newMetrics(reg prometheus.Registerer, m *Memory) *metrics {
 	f := promauto.With(reg)
+	f.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "isrd_cache_memory_bytes", Help: "What the entries in memory cost; bounded by --l1-bytes.",
+	}, func() float64 { return float64(m.Bytes()) })
+	f.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "isrd_cache_memory_entries", Help: "Entries in memory.",
+	}, func() float64 { return float64(m.Len()) })
+	f.NewCounterFunc(prometheus.CounterOpts{
+		Name: "isrd_cache_memory_evictions_total", Help: "Entries that had to leave memory for want of room.",
+	}, func() float64 { return float64(m.Evictions()) })
 	return &metrics{
 		gets: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "isrd_cache_gets_total", Help: "Reads, by key space, outcome and the reason why it was no hit.",

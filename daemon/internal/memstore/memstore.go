@@ -6,8 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/isrd/isrd/daemon/internal/cache"
 	"github.com/isrd/isrd/daemon/internal/lease"
 )
@@ -16,8 +14,6 @@ import (
 type Config struct {
 	// MaxBytes bounds the entries, as cache.Entry.Size counts them. Default 256 MiB.
 	MaxBytes int64
-	// Registerer of the metrics; nil: none are registered.
-	Registerer prometheus.Registerer
 }
 
 const defaultMaxBytes = 256 << 20
@@ -55,7 +51,6 @@ func New(cfg Config) (*Store, error) {
 		now:    func() int64 { return begun.UnixMilli() + time.Since(begun).Milliseconds() },
 		logs:   make(map[string]*history),
 	}
-	register(cfg.Registerer, s)
 	return s, nil
 }
 
