@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createServer, get, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { after, before, describe, test } from "node:test";
+import { after, afterEach, before, describe, test } from "node:test";
 import type { HostContext, HostGetContext, HostValue } from "../src/next/values.js";
 import { FakeDaemon } from "./support/fake-daemon.js";
 import { type FakeHost, PREVIEW_ID, startHost } from "./support/host.js";
@@ -126,18 +126,24 @@ describe("a request's end", () => {
   let server: Server;
   let url = "";
   const { daemon, host } = scene({ after: (hook) => after(hook) });
+  const problems: unknown[] = [];
   const pages = new Map<string, (headers: HostContext["_requestHeaders"]) => Promise<number>>();
 
   before(async () => {
     host.runtime.scopes.watch();
     server = createServer(async (request, response) => {
-      const page = pages.get(request.url ?? "");
-      response.statusCode = page ? await page(request.headers) : 404;
+      const page = pages.get(request.url ?? "") ?? (() => Promise.resolve(404));
+      const failed = (error: unknown): number => {
+        problems.push(error);
+        return 599;
+      };
+      response.statusCode = await page(request.headers).catch(failed);
       response.end("done");
     });
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   });
+  afterEach(() => assert.deepEqual(problems.splice(0), []));
   after(() => {
     server.close();
     server.closeAllConnections();

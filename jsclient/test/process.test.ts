@@ -6,6 +6,7 @@ import { FakeDaemon } from "./support/fake-daemon.js";
 import { type Served, serveGrpc, socketDirectory } from "./support/grpc-daemon.js";
 import { fakeBuild } from "./support/host.js";
 import { runScript } from "./support/process.js";
+import { until } from "./support/until.js";
 
 /** The built package, as an app would load it. `npm test` builds it first. */
 const HANDLER = `
@@ -20,12 +21,13 @@ const HANDLER = `
 describe("a process with the handler", () => {
   const directory = socketDirectory();
   const build = fakeBuild("b1");
+  const daemon = new FakeDaemon();
   let served: Served;
   let silent: Server;
   const silentPath = `${directory.path}/silent.sock`;
 
   before(async () => {
-    served = await serveGrpc(new FakeDaemon(), `unix:${directory.path}/isrd.sock`);
+    served = await serveGrpc(daemon, `unix:${directory.path}/isrd.sock`);
     silent = createServer(() => {});
     await new Promise<void>((resolve) => silent.listen(silentPath, resolve));
   });
@@ -53,6 +55,22 @@ describe("a process with the handler", () => {
     assert.match(output, /ready x shop b1/);
     const afterwards = Number(/exit (\d+)/.exec(output)?.[1]);
     assert.ok(afterwards < 500, `it lived on for ${afterwards} ms, ${ms} ms in all`);
+  });
+
+  test("ends by itself although the session was opened anew and nobody asked since", async () => {
+    const script = `${HANDLER}
+      await handler().get("/b", ctx);
+      console.log("asked");
+      setTimeout(() => console.log(status().state), 700);`;
+    const greeted = daemon.frames("hello").length;
+    const child = runScript(script, { ISRD_ADDRESS: served.address, TEST_DIST: build.serverDistDir });
+    await until("it is connected", () => daemon.frames("get").some(({ key }) => key?.name === "/b"));
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    daemon.disconnectAll();
+    const { code, output } = await child;
+    assert.equal(daemon.frames("hello").length, greeted + 2, "it has connected again");
+    assert.equal(code, 0, output);
+    assert.match(output, /ready\n$/);
   });
 
   for (const [what, address] of [

@@ -150,6 +150,10 @@ describe("a daemon that is away", () => {
     peer.refuse = undefined;
     await until("it is back", () => host.runtime.session.state === "ready");
     assert.notDeepEqual((await host.handler().get("/page", PAGE))?.value, appPage("newer", "tag"));
+    peer.refuse = ABSENT;
+    daemon.disconnectAll();
+    await until("it is away again", () => host.runtime.session.state === "away");
+    assert.equal(await host.handler().get("/page", PAGE), null, "nothing of the first time is left");
   });
 
   test("a render that began before a revalidation is not kept as new", async (t) => {
