@@ -124,4 +124,4 @@ lint-sh:
 
 .PHONY: clean
 clean: ## Remove what build, test and demo made (not node_modules)
-	rm -rf bin out jsclient/dist
+	rm -rf bin out jsclient/dist demo/shop/.next

@@ -42,7 +42,7 @@ var layers = map[string][]string{
 
 	// The implementations of those interfaces.
 	"internal/memstore":             {"internal/cache", "internal/tag", "internal/lease", "internal/queue"},
-	"internal/redisstore":           {"internal/cache", "internal/tag", "internal/lease", "internal/queue", "internal/codec"},
+	"internal/redisstore":           {"internal/cache", "internal/tag", "internal/lease", "internal/queue"},
 	"internal/redisstore/redistest": nil,
 
 	// What runs on them.
