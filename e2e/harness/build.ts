@@ -6,6 +6,7 @@ import path from "node:path";
 import { Origin } from "./origin.ts";
 import { APPS, OUT, ROOT } from "./paths.ts";
 import { Program } from "./program.ts";
+import { makeFolder, removeFolder } from "./reap.ts";
 
 const BUILD_TIMEOUT_MS = 180_000;
 const BUILDS = path.join(OUT, "builds");
@@ -31,6 +32,7 @@ export async function buildOf(app: AppName): Promise<string> {
   const folder = path.join(BUILDS, `${app}-${await hashOf(app)}`);
   if (existsSync(folder)) return folder;
   const draft = `${folder}.draft-${process.pid}`;
+  await makeFolder(draft);
   await copySources(app, draft);
   const origin = await Origin.start();
   try {
@@ -41,6 +43,7 @@ export async function buildOf(app: AppName): Promise<string> {
   await rm(path.join(draft, ".next", "cache"), { recursive: true, force: true }); // its working files; no image has them
   await removeBuilds(app);
   await rename(draft, folder);
+  removeFolder(draft); // by now only its name
   return folder;
 }
 

@@ -3,7 +3,8 @@ import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import path from "node:path";
 import { buildOf, handlerOf } from "./build.ts";
-import { DAEMON, OUT } from "./paths.ts";
+import { prepareGrpcurl } from "./grpcurl.ts";
+import { DAEMON, OUT, ROOT } from "./paths.ts";
 
 for (const file of [DAEMON, handlerOf("next16")]) {
   if (existsSync(file)) continue;
@@ -11,6 +12,7 @@ for (const file of [DAEMON, handlerOf("next16")]) {
   process.exit(1);
 }
 await rm(path.join(OUT, "logs"), { recursive: true, force: true });
-const began = performance.now();
+console.log("e2e: building the app and grpcurl, if that was not done before");
+await prepareGrpcurl();
 const folder = await buildOf("next16");
-console.log(`e2e: the app is at ${folder} (${((performance.now() - began) / 1000).toFixed(1)} s)`);
+console.log(`e2e: the app is in ${path.relative(ROOT, folder)}`);
