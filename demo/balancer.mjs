@@ -2,6 +2,7 @@
 import { once } from "node:events";
 import http from "node:http";
 import { answersOk, DemoError } from "./processes.mjs";
+import { within } from "./within.mjs";
 
 const HEALTH_INTERVAL_MS = 500;
 const DRAIN_TIMEOUT_MS = 15_000;
@@ -63,14 +64,14 @@ export class Balancer {
     const backend = this.#backends.get(number);
     if (!backend) return;
     this.#backends.delete(number);
-    const timeout = AbortSignal.timeout(DRAIN_TIMEOUT_MS);
-    while (backend.open > 0) {
-      await once(this.#server, "answered", { signal: timeout }).catch(() => {
-        throw new DemoError(
-          `replica ${number} has ${backend.open} requests open after ${DRAIN_TIMEOUT_MS / 1000} s of draining`,
-        );
-      });
-    }
+    const drained = async (/** @type {AbortSignal} */ signal) => {
+      while (backend.open > 0) await once(this.#server, "answered", { signal });
+    };
+    await within(DRAIN_TIMEOUT_MS, drained).catch(() => {
+      throw new DemoError(
+        `replica ${number} has ${backend.open} requests open after ${DRAIN_TIMEOUT_MS / 1000} s of draining`,
+      );
+    });
   }
 
   /** Closes every connection. */

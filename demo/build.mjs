@@ -5,6 +5,7 @@ import { createRequire } from "node:module";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { childEnvironment, DemoError, start } from "./processes.mjs";
+import { within } from "./within.mjs";
 
 const require = createRequire(import.meta.url);
 const demo = path.dirname(fileURLToPath(import.meta.url));
@@ -53,13 +54,11 @@ export async function buildShop({ originUrl, logFile, signal }) {
     env: childEnvironment({ SHOP_ORIGIN: originUrl }),
     logFile,
   });
-  const timeout = AbortSignal.timeout(BUILD_TIMEOUT_MS);
-  const stop = () => build.kill("SIGKILL");
-  for (const reason of [signal, timeout]) reason.addEventListener("abort", stop);
-  const how = await build.exited;
-  for (const reason of [signal, timeout]) reason.removeEventListener("abort", stop);
-  signal.throwIfAborted();
-  if (timeout.aborted) throw build.failure(`has not ended after ${BUILD_TIMEOUT_MS / 1000} s`);
+  const how = await within(BUILD_TIMEOUT_MS, () => build.exited, signal).catch((error) => {
+    build.kill("SIGKILL");
+    signal.throwIfAborted();
+    throw error.name === "TimeoutError" ? build.failure(`has not ended after ${BUILD_TIMEOUT_MS / 1000} s`) : error;
+  });
   if (how !== "exited with code 0") throw build.failure(how);
   await writeFile(STAMP, JSON.stringify({ sources }));
   return "built";

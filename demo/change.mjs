@@ -1,5 +1,9 @@
 // The content change in the middle: which products change, and how the shop is told.
 import { BESTSELLERS, categoryOf, categoryPath } from "./pages.mjs";
+import { within } from "./within.mjs";
+
+/** Regenerating the changed pages is part of it. */
+const WEBHOOK_TIMEOUT_MS = 30_000;
 
 /**
  * A content change and the two calls of the webhook that follow it.
@@ -82,16 +86,21 @@ export async function applyChange(change, { origin, port, secret, signal }) {
    * @param {string} path
    * @param {object} body
    */
-  const call = async (path, body) => {
-    const response = await fetch(`http://127.0.0.1:${port}${path}`, {
-      method: "POST",
-      headers: { authorization: `Bearer ${secret}`, "content-type": "application/json" },
-      body: JSON.stringify(body),
-      signal: AbortSignal.any([signal, AbortSignal.timeout(30_000)]),
-    });
-    if (!response.ok) throw new Error(`webhook ${path}: status ${response.status}: ${await response.text()}`);
-    await response.arrayBuffer();
-  };
+  const call = (path, body) =>
+    within(
+      WEBHOOK_TIMEOUT_MS,
+      async (bounded) => {
+        const response = await fetch(`http://127.0.0.1:${port}${path}`, {
+          method: "POST",
+          headers: { authorization: `Bearer ${secret}`, "content-type": "application/json" },
+          body: JSON.stringify(body),
+          signal: bounded,
+        });
+        const text = await response.text();
+        if (!response.ok) throw new Error(`webhook ${path}: status ${response.status}: ${text}`);
+      },
+      signal,
+    );
   await call("/api/webhook", { tags: change.tags, paths: change.paths });
   await call("/api/revalidate", { paths: change.regenerate });
   return { changedAt, returnedAt: performance.now(), versions, affected: change.affected };

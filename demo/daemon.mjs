@@ -3,6 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { answersOk, childEnvironment, onFreePort, start, untilReady } from "./processes.mjs";
+import { within } from "./within.mjs";
 
 const READY_TIMEOUT_MS = 15_000;
 const STOP_GRACE_MS = 5_000;
@@ -39,10 +40,11 @@ export async function startDaemon({ binary, logFile, signal }) {
   return {
     address,
     child,
-    metrics: async () => {
-      const response = await fetch(`${url}/metrics`, { signal: AbortSignal.timeout(5_000) });
-      return parseMetrics(await response.text());
-    },
+    metrics: () =>
+      within(5_000, async (bounded) => {
+        const response = await fetch(`${url}/metrics`, { signal: bounded });
+        return parseMetrics(await response.text());
+      }),
     stop: async () => {
       await child.stop(STOP_GRACE_MS);
       await rm(dir, { recursive: true, force: true });

@@ -101,7 +101,8 @@ function gets(metrics) {
 async function visitorsAndEvents(options, { fleet, daemon, balancer, secret }) {
   const { plan, events, origin, change, report, signal } = options;
   const failed = new AbortController(); // an event that fails ends the traffic
-  const either = AbortSignal.any([signal, failed.signal]);
+  signal.addEventListener("abort", () => failed.abort(signal.reason), { once: true, signal: failed.signal });
+  const either = failed.signal;
   /** @type {Promise<number> | undefined} */
   let restarting;
   /** @type {Promise<import('./change.mjs').AppliedChange> | undefined} */

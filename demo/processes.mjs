@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { closeSync, openSync, readFileSync } from "node:fs";
 import net from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
+import { within } from "./within.mjs";
 
 const PORT_ATTEMPTS = 4;
 
@@ -135,9 +136,11 @@ export async function untilReady(child, isReady, { timeoutMs, signal }) {
  * @returns {Promise<boolean>} whether it answers 200 within a second
  */
 export async function answersOk(url) {
-  const response = await fetch(url, { signal: AbortSignal.timeout(1000) });
-  await response.arrayBuffer();
-  return response.status === 200;
+  return within(1000, async (signal) => {
+    const response = await fetch(url, { signal });
+    await response.arrayBuffer();
+    return response.status === 200;
+  });
 }
 
 /**
