@@ -56,13 +56,12 @@ func (b *breaker) answered() {
 	}
 }
 
-// arm says whether somebody probes. Without, the breaker is closed and stays so.
+// arm says whether somebody probes. Without, the breaker is closed and stays so; that is no answer, and nobody is told.
 func (b *breaker) arm(armed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.armed, b.failures = armed, 0
-	if !armed && b.open {
+	if !armed {
 		b.open = false
-		b.onChange(false)
 	}
 }
