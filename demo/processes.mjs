@@ -135,7 +135,7 @@ export async function untilReady(child, isReady, { timeoutMs, signal }) {
  * @param {string} url
  * @returns {Promise<boolean>} whether it answers 200 within a second
  */
-export async function answersOk(url) {
+export function answersOk(url) {
   return within(1000, async (signal) => {
     const response = await fetch(url, { signal });
     await response.arrayBuffer();
