@@ -1,4 +1,4 @@
-import type { Begin, Read } from "./calls.js";
+import type { Read } from "./calls.js";
 import { messageOf } from "./errors.js";
 import { Status } from "./gen/isrd/v1/cache_pb.js";
 import { Space } from "./gen/isrd/v1/entry_pb.js";
@@ -7,6 +7,7 @@ import { isOnDemand, isPrefetch, isProbe } from "./next/intent.js";
 import { lifetimeOf, retryAfterMs } from "./next/lifetime.js";
 import { softTagsOf, spaceOf, tagsOf } from "./next/space.js";
 import type { HostAnswer, HostContext, HostGetContext, HostSetContext, HostValue } from "./next/values.js";
+import type { Begin } from "./renders.js";
 import { processRuntime, type Runtime } from "./runtime.js";
 import { decodeValue, encodeValue } from "./serialize.js";
 
@@ -38,9 +39,9 @@ export default class CacheHandler {
   /** The entry of a key, or null: then Next.js renders, and calls set. */
   async get(key: string, ctx: HostGetContext = {}): Promise<HostAnswer | null> {
     const runtime = this.#runtime;
-    if (!runtime) return null;
+    if (!runtime || !this.#begin) return null;
     try {
-      return await this.#read(runtime, key, ctx);
+      return await this.#read(runtime, this.#begin, key, ctx);
     } catch (error) {
       runtime.client.counters.unreadable += 1;
       runtime.log.warnSeldom("get", `"${key}" could not be read and is rendered: ${messageOf(error)}`);
@@ -78,7 +79,7 @@ export default class CacheHandler {
   /** There is nothing that belongs to one request only. */
   resetRequestCache(): void {}
 
-  async #read(runtime: Runtime, name: string, ctx: HostGetContext): Promise<HostAnswer | null> {
+  async #read(runtime: Runtime, begin: Begin, name: string, ctx: HostGetContext): Promise<HostAnswer | null> {
     const scope = runtime.scopes.current(this.#headers);
     const space = spaceOf(ctx);
     const read: Read = {
@@ -86,6 +87,7 @@ export default class CacheHandler {
       softTags: space === Space.FETCH ? softTagsOf(ctx) : [],
       onDemand: isOnDemand(this.#headers, runtime.served.previewId),
       noLease: space === Space.ROUTE && (isProbe(ctx) || isPrefetch(this.#headers, scope?.rawHeaders)),
+      begin,
     };
     const answer = await runtime.client.get(read);
     if (answer.status === Status.MISS || !(answer.entry || answer.kept)) {
@@ -109,11 +111,11 @@ export default class CacheHandler {
     const key = { space: spaceOf(ctx), name };
     const handed = value && runtime.handed.get(value);
     if (handed) {
-      if (handed.version) await client.retryLater(key, handed.version, retryAfterMs(ctx, handed.revalidate));
+      if (handed.version) await client.retryLater(key, handed.version, retryAfterMs(ctx, handed.revalidate), begin);
       return;
     }
     const lifetime = lifetimeOf(value, ctx);
-    if (!lifetime) return client.abandonKey(key);
+    if (!lifetime) return client.abandonKey(key, begin);
     await client.set({ key, draft: encodeValue(value), value, lifetime, tags: tagsOf(value, ctx), begin });
   }
 }

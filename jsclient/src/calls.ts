@@ -1,7 +1,7 @@
 import type { EntryLifetime } from "./fallback.js";
 import { type GetResponse, Reason, Status } from "./gen/isrd/v1/cache_pb.js";
-import type { Build, Entry, Position, Version } from "./gen/isrd/v1/entry_pb.js";
-import type { EntryKey, Render } from "./renders.js";
+import type { Build, Entry, Version } from "./gen/isrd/v1/entry_pb.js";
+import type { Begin, EntryKey, Render } from "./renders.js";
 import type { EntryDraft } from "./serialize.js";
 
 /** A get. */
@@ -13,6 +13,8 @@ export interface Read {
   readonly onDemand: boolean;
   /** The caller will not regenerate what it gets stale. */
   readonly noLease: boolean;
+  /** Where the request began; its render counts from there if the get is not answered. */
+  readonly begin: Begin;
 }
 
 /** The answer of a get. */
@@ -41,14 +43,8 @@ export interface Write {
   readonly value: object | null;
   readonly lifetime: EntryLifetime;
   readonly tags: readonly string[];
-  /** Where the request began, for a set without a get. */
+  /** Where the request began; the same object as in its gets. */
   readonly begin: Begin;
-}
-
-/** Where a request began. */
-export interface Begin {
-  readonly position: Position | undefined;
-  readonly localSeq: number;
 }
 
 /** Which app and build this process serves: what a call beside the session must say itself. */

@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import { type Answer, type Begin, type Identity, MISS, type Read, toAnswer, toLifetime, type Write } from "./calls.js";
+import { type Answer, type Identity, MISS, type Read, toAnswer, toLifetime, type Write } from "./calls.js";
 import { type Counters, newCounters } from "./counters.js";
 import { IsrdError, messageOf, RefusedError } from "./errors.js";
 import type { Fallback } from "./fallback.js";
@@ -14,7 +14,7 @@ import {
 import { type Entry, type Position, Space, type Version } from "./gen/isrd/v1/entry_pb.js";
 import type { Log } from "./log.js";
 import type { TagMark } from "./outbox.js";
-import { type EntryKey, type Render, Renders } from "./renders.js";
+import { type Begin, type Ended, type EntryKey, type Render, Renders } from "./renders.js";
 import type { Session } from "./session.js";
 import {
   decodeGetResponse,
@@ -26,7 +26,7 @@ import {
 } from "./wire.js";
 
 /** A get as it is sent, but for its key's app and build. */
-interface PlainGet extends Omit<Read, "softTags"> {
+interface PlainGet extends Omit<Read, "softTags" | "begin"> {
   readonly softTags: string[];
 }
 
@@ -85,29 +85,25 @@ export class Client {
   /** Writes an entry and ends the renders of its key. Returns when the daemon has it, or is not to be had. */
   async set(write: Write): Promise<void> {
     this.counters.sets += 1;
-    const render = this.#renders.close(write.key);
-    const base = render?.base;
-    const { position } = write.begin;
-    if (this.#session.state === "away") return this.#keep(write, render);
+    const ended = this.#renders.close(write.key, write.begin);
+    const { base, position, leaseToken } = ended;
     // Without any position nobody could tell what the content is older than.
-    if (!base && !position) return this.#keep(write, render);
-    const leaseToken = render?.leaseToken ?? 0n;
-    const request = { key: write.key, leaseToken, ...(base ? { base } : { position: position as Position }) };
+    if (this.#session.state === "away" || !(base || position)) return this.#keep(write, ended);
+    const request = { key: write.key, leaseToken, ...(base ? { base } : {}), ...(position ? { position } : {}) };
     try {
       this.#judge(write.key, await this.#send(write, request));
     } catch (error) {
       this.#failedWrite(write.key, error);
-      if (this.#session.state !== "ready") this.#keep(write, render);
+      if (this.#session.state !== "ready") this.#keep(write, ended);
     }
   }
 
   /** Next.js gave the old entry back after a failed render: keeps the entry as it is, and delays the next attempt. */
-  async retryLater(key: EntryKey, version: Version, retryAfterMs: number): Promise<void> {
-    const render = this.#renders.close(key);
-    const base = render?.base;
+  async retryLater(key: EntryKey, version: Version, retryAfterMs: number, begin: Begin): Promise<void> {
+    const { base, leaseToken } = this.#renders.close(key, begin);
     const request = {
       key,
-      leaseToken: render?.leaseToken ?? 0n,
+      leaseToken,
       rewriteOf: version,
       retryAfterMs,
       ...(base ? { base } : {}),
@@ -128,9 +124,9 @@ export class Client {
   }
 
   /** Nothing will be written for this key, although Next.js has rendered it. */
-  abandonKey(key: EntryKey): void {
-    const render = this.#renders.close(key);
-    if (render && render.leaseToken !== 0n) this.#session.release({ key, leaseToken: render.leaseToken });
+  abandonKey(key: EntryKey, begin: Begin): void {
+    const { leaseToken } = this.#renders.close(key, begin);
+    if (leaseToken !== 0n) this.#session.release({ key, leaseToken });
   }
 
   /** Marks tags, here at once and in the fleet before it returns, unless the daemon is away. */
@@ -157,14 +153,14 @@ export class Client {
   }
 
   /** The answer to a get is a render, if Next.js will render: that is not the same as a MISS. */
-  #openedBy({ key, onDemand, noLease }: Read, response: GetResponse, localSeq: number): Render | undefined {
+  #openedBy({ key, onDemand, noLease, begin }: Read, response: GetResponse, localSeq: number): Render | undefined {
     const { status, lease, base } = response;
     const renders =
       onDemand ||
       (status === Status.MISS && !noLease) ||
       // Nobody is told that an old fetch is fresh, so without the lease it is fetched too.
       (status === Status.STALE && (lease !== undefined || (key.space === Space.FETCH && !noLease)));
-    return renders ? this.#renders.open({ key, base, leaseToken: lease?.token ?? 0n, localSeq }) : undefined;
+    return renders ? this.#renders.open({ key, begin, base, leaseToken: lease?.token ?? 0n, localSeq }) : undefined;
   }
 
   async #fetchBody(request: PlainGet, response: GetResponse): Promise<Entry> {
@@ -226,9 +222,9 @@ export class Client {
     this.#log.warnSeldom("set", `"${key.name}" is not cached: ${error.message}`);
   }
 
-  #keep(write: Write, render: Render | undefined): void {
+  #keep(write: Write, ended: Ended): void {
     const { value, tags, lifetime, begin, draft } = write;
-    const localSeq = Math.min(render?.localSeq ?? begin.localSeq, begin.localSeq);
+    const localSeq = Math.min(ended.localSeq, begin.localSeq);
     const bytes = draft.parts.reduce((sum, part) => sum + part.data.length, 0);
     if (this.#session.state === "away") this.#fallback.set(write.key, { value, tags, lifetime, bytes, localSeq });
   }
@@ -246,14 +242,17 @@ export class Client {
       ageMs,
       lifetime: entry.lifetime,
       leased: stale && !read.noLease,
-      ...(renders ? { render: this.#renders.open({ key: read.key, base: undefined, leaseToken: 0n, localSeq }) } : {}),
+      ...(renders ? { render: this.#openUnanswered(read, localSeq) } : {}),
     };
   }
 
   /** Nobody could be asked: Next.js renders. */
-  #without({ key, noLease }: Read, localSeq: number): Answer {
-    if (noLease) return MISS;
-    return { ...MISS, render: this.#renders.open({ key, base: undefined, leaseToken: 0n, localSeq }) };
+  #without(read: Read, localSeq: number): Answer {
+    return read.noLease ? MISS : { ...MISS, render: this.#openUnanswered(read, localSeq) };
+  }
+
+  #openUnanswered({ key, begin }: Read, localSeq: number): Render {
+    return this.#renders.open({ key, begin, base: undefined, leaseToken: 0n, localSeq });
   }
 
   #count(error: unknown): void {

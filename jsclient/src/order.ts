@@ -4,8 +4,10 @@ function compare(a: bigint, b: bigint): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-/** The order of positions: by epoch, then seq. */
-export function comparePositions(a: Position, b: Position): number {
+type Place = Pick<Position, "epoch" | "seq">;
+
+/** The order of positions, and of the places that versions name: by epoch, then seq. */
+export function comparePositions(a: Place, b: Place): number {
   return compare(a.epoch, b.epoch) || compare(a.seq, b.seq);
 }
 
@@ -14,8 +16,12 @@ export function compareVersions(a: Version, b: Version): number {
   return compare(a.epoch, b.epoch) || compare(a.seq, b.seq) || compare(a.token, b.token);
 }
 
-/** The lower of two versions, either of which may be unknown. */
-export function lowestVersion(a: Version | undefined, b: Version | undefined): Version | undefined {
-  if (!a || !b) return a ?? b;
+/** The lower of two versions. */
+export function lowestVersion(a: Version, b: Version): Version {
   return compareVersions(a, b) <= 0 ? a : b;
+}
+
+/** The lower of two positions. */
+export function lowestPosition(a: Position, b: Position): Position {
+  return comparePositions(a, b) <= 0 ? a : b;
 }

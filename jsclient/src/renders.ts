@@ -1,5 +1,5 @@
-import type { Space, Version } from "./gen/isrd/v1/entry_pb.js";
-import { lowestVersion } from "./order.js";
+import type { Position, Space, Version } from "./gen/isrd/v1/entry_pb.js";
+import { comparePositions, lowestPosition, lowestVersion } from "./order.js";
 
 /** A key without the parts that the session's greeting gives. */
 export interface EntryKey {
@@ -7,10 +7,19 @@ export interface EntryKey {
   readonly name: string;
 }
 
-/** A render that a get has set off: what its set must carry. */
+/** Where a request began. The object itself stands for the request: every handler has its own. */
+export interface Begin {
+  /** Undefined if nothing was known of the log then. */
+  readonly position: Position | undefined;
+  readonly localSeq: number;
+}
+
+/** A render that a get has set off. */
 export interface Render {
   readonly key: EntryKey;
-  /** The base version that the daemon gave with its answer; none if it was away. */
+  /** The request whose get it was. */
+  readonly begin: Begin;
+  /** The base version that the daemon gave with its answer; none if it was away or said nothing. */
   readonly base: Version | undefined;
   /** The lease to fill the key; 0 if there is none. */
   readonly leaseToken: bigint;
@@ -18,18 +27,30 @@ export interface Render {
   readonly localSeq: number;
 }
 
+/** What the renders of a key leave to the set that ends them. */
+export interface Ended {
+  /** The version that the set must carry; never newer than what its content can have seen. */
+  readonly base: Version | undefined;
+  /** Stands in for `base` where no get was answered. If both are undefined, nobody knows what the content has seen. */
+  readonly position: Position | undefined;
+  /** The lease that the set ends; 0 if there is none. */
+  readonly leaseToken: bigint;
+  readonly localSeq: number;
+}
+
 interface OpenRender extends Render {
   readonly openedAt: number;
 }
 
-/** A render that takes longer is forgotten; its set counts from the beginning of its request. */
+/** A render that takes longer is forgotten; its set counts from the beginning of its request, or from an older render. */
 export const RENDER_LIFE_MS = 120_000;
 const MAX_KEYS = 10_000;
 const MAX_PER_KEY = 64;
 
 /**
  * The renders that are under way in this process, by key. A request may join a render that has been running for a while,
- * so a set must not count from the newest get of its key but from the oldest: it carries the lowest base.
+ * so a set must not count from the newest get of its key but from the oldest: it carries the lowest base. A render whose
+ * get was not answered has no base, and counts from the beginning of its request.
  */
 export class Renders {
   readonly #open = new Map<string, OpenRender[]>();
@@ -49,7 +70,7 @@ export class Renders {
     const id = idOf(render.key);
     const opened = { ...render, openedAt: this.#now() };
     const renders = this.#alive(id);
-    // Those that are left out are the newest: the lowest base is among the others.
+    // Those that are left out are the newest, and their own sets count from the beginning of their requests.
     if (renders.length < MAX_PER_KEY) renders.push(opened);
     this.#open.delete(id);
     this.#open.set(id, renders);
@@ -57,12 +78,23 @@ export class Renders {
     return opened;
   }
 
-  /** A set: ends all renders of the key, and says what the set must carry. Undefined if none was open. */
-  close(key: EntryKey): Render | undefined {
+  /**
+   * A set: ends all renders of the key, and says what the set must carry. The request that sets counts from its own get
+   * if that is among them, and from its beginning if it is not: the others may be younger than its render.
+   */
+  close(key: EntryKey, begin: Begin): Ended {
     const id = idOf(key);
-    const renders = this.#alive(id);
+    const renders: Omit<Render, "key">[] = this.#alive(id);
     this.#open.delete(id);
-    return renders.reduce<Render | undefined>((all, render) => (all ? combine(all, render) : render), undefined);
+    if (!renders.some((render) => render.begin === begin)) {
+      renders.push({ begin, base: undefined, leaseToken: 0n, localSeq: begin.localSeq });
+    }
+    return {
+      ...lowestOf(renders),
+      // Of several leases the latest is the one that may still be held.
+      leaseToken: renders.reduce((token, render) => (render.leaseToken > token ? render.leaseToken : token), 0n),
+      localSeq: Math.min(...renders.map((render) => render.localSeq)),
+    };
   }
 
   /** The render has ended without a set. Returns false if it was over before. */
@@ -87,19 +119,18 @@ export class Renders {
   }
 }
 
-function combine(a: Render, b: Render): Render {
-  return {
-    key: a.key,
-    base: lowestVersion(a.base, b.base),
-    leaseToken: newest(a.leaseToken, b.leaseToken),
-    localSeq: Math.min(a.localSeq, b.localSeq),
-  };
-}
-
-/** Of two leases the later is the one that may still be held. */
-function newest(a: bigint, b: bigint): bigint {
-  if (a < b) return b;
-  return a;
+function lowestOf(renders: Iterable<Omit<Render, "key">>): Pick<Ended, "base" | "position"> {
+  let base: Version | undefined;
+  let position: Position | undefined;
+  for (const { base: given, begin } of renders) {
+    if (given) base = base ? lowestVersion(base, given) : given;
+    else if (begin.position) position = position ? lowestPosition(position, begin.position) : begin.position;
+    else return { base: undefined, position: undefined };
+  }
+  if (!base || !position) return { base, position };
+  // The token only orders what counts from the same place, and the lowest that was granted is the careful choice.
+  if (comparePositions(position, base) >= 0) return { base, position: undefined };
+  return { base: { ...base, epoch: position.epoch, seq: position.seq }, position: undefined };
 }
 
 function idOf({ space, name }: EntryKey): string {

@@ -59,7 +59,7 @@ const ALLOWED: Record<string, string[]> = {
   ],
   "cache-handler": [
     ...["calls", "errors", "gen", "next/answer", "next/intent", "next/lifetime", "next/space", "next/values"],
-    ...["runtime", "serialize"],
+    ...["renders", "runtime", "serialize"],
   ],
   index: ["counters", "runtime", "session-options", "version"],
 };

@@ -1,11 +1,18 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Space, type Version } from "../src/gen/isrd/v1/entry_pb.js";
+import { type Position, Space, type Version } from "../src/gen/isrd/v1/entry_pb.js";
 import { RENDER_LIFE_MS, Renders } from "../src/renders.js";
 
 const key = { space: Space.ROUTE, name: "/a" } as const;
 const version = (seq: bigint, token = 0n) => ({ epoch: 1n, seq, token }) as Version;
-const render = (base: Version | undefined, leaseToken = 0n, localSeq = 0) => ({ key, base, leaseToken, localSeq });
+const request = (seq: bigint | undefined) => ({
+  position: seq === undefined ? undefined : ({ epoch: 1n, seq, nonce: "" } as Position),
+  localSeq: 99,
+});
+const own = request(1n);
+const render = (base: Version | undefined, leaseToken = 0n, localSeq = 0, begin = own) => ({
+  ...{ key, begin, base, leaseToken, localSeq },
+});
 
 test("a set carries the lowest base of the open renders of its key, and the lease", () => {
   const renders = new Renders();
@@ -13,9 +20,10 @@ test("a set carries the lowest base of the open renders of its key, and the leas
   renders.open(render(version(4n, 9n), 0n, 2));
   renders.open(render(version(6n, 1n), 12n, 9));
   renders.open({ ...render(version(1n)), key: { space: Space.FETCH, name: "/a" } });
-  const closed = renders.close(key);
-  assert.deepEqual(closed, { key, base: version(4n, 9n), leaseToken: 12n, localSeq: 2 });
-  assert.equal(renders.close(key), undefined);
+  const closed = renders.close(key, own);
+  assert.deepEqual(closed, { base: version(4n, 9n), position: undefined, leaseToken: 12n, localSeq: 2 });
+  const { position } = own;
+  assert.deepEqual(renders.close(key, own), { base: undefined, position, leaseToken: 0n, localSeq: 99 });
   assert.equal(renders.size, 1);
 });
 
@@ -25,25 +33,58 @@ test("a render that ended without a set lends its base to nobody", () => {
   renders.open(render(version(5n)));
   assert.equal(renders.drop(failed), true);
   assert.equal(renders.drop(failed), false);
-  assert.deepEqual(renders.close(key)?.base, version(5n));
+  assert.deepEqual(renders.close(key, own).base, version(5n));
   assert.equal(renders.drop(failed), false);
 });
 
-test("a render is forgotten after its life", () => {
-  let now = 0;
-  const renders = new Renders(() => now);
-  renders.open(render(version(4n)));
-  now = RENDER_LIFE_MS + 1;
-  renders.open(render(version(5n)));
-  assert.deepEqual(renders.close(key)?.base, version(5n));
+test("a render is forgotten after its life: it keeps no other back, and takes nobody's base", () => {
+  for (const [setter, base] of [
+    ["old", version(2n, 8n)],
+    ["young", version(9n, 8n)],
+  ] as const) {
+    let now = 0;
+    const renders = new Renders(() => now);
+    const old = request(2n);
+    const young = request(6n);
+    renders.open(render(version(4n, 3n), 0n, 0, old));
+    now = RENDER_LIFE_MS + 1;
+    renders.open(render(version(9n, 8n), 0n, 0, young));
+    assert.deepEqual(renders.close(key, setter === "old" ? old : young).base, base);
+  }
+});
+
+test("a render whose get was not answered counts from the beginning of its request, whoever sets", () => {
+  const unanswered = request(3n);
+  const answered = request(5n);
+  for (const setter of [unanswered, answered]) {
+    const renders = new Renders();
+    renders.open(render(undefined, 0n, 0, unanswered));
+    renders.open(render(version(7n, 2n), 2n, 0, answered));
+    const { base, position, leaseToken } = renders.close(key, setter);
+    assert.deepEqual([base, position, leaseToken], [version(3n, 2n), undefined, 2n]);
+  }
+  const renders = new Renders();
+  renders.open(render(undefined, 0n, 0, unanswered));
+  assert.deepEqual(renders.close(key, unanswered).position, unanswered.position);
+});
+
+test("a base is not lowered without need, nor lent to a request that began before anything was known", () => {
+  const renders = new Renders();
+  renders.open(render(version(7n, 2n)));
+  assert.deepEqual(renders.close(key, own).base, version(7n, 2n), "its own get came after its beginning");
+  renders.open(render(version(7n, 2n)));
+  assert.deepEqual(renders.close(key, request(8n)).base, version(7n, 2n), "it joined an older render");
+  renders.open(render(version(7n, 2n), 5n));
+  const { base, position, leaseToken } = renders.close(key, request(undefined));
+  assert.deepEqual([base, position, leaseToken], [undefined, undefined, 5n]);
 });
 
 test("neither one key nor many keys make it grow without end", () => {
   const renders = new Renders();
   for (let i = 0; i < 1000; i++) renders.open(render(version(BigInt(1000 + i))));
-  assert.deepEqual(renders.close(key)?.base, version(1000n));
+  assert.deepEqual(renders.close(key, own).base, version(1000n));
   for (let i = 0; i < 20_000; i++) renders.open({ ...render(version(1n)), key: { space: Space.ROUTE, name: `/${i}` } });
   assert.equal(renders.size, 10_000);
-  assert.equal(renders.close({ space: Space.ROUTE, name: "/0" }), undefined);
-  assert.ok(renders.close({ space: Space.ROUTE, name: "/19999" }));
+  assert.equal(renders.close({ space: Space.ROUTE, name: "/0" }, own).base, undefined);
+  assert.ok(renders.close({ space: Space.ROUTE, name: "/19999" }, own).base);
 });

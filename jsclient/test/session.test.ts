@@ -518,6 +518,20 @@ describe("writing", () => {
     assert.equal(set?.position?.seq, before.seq);
   });
 
+  test("a render whose get was not answered is not lent the base of a younger one", async (t) => {
+    const { host, daemon } = await ready(t);
+    let swallow = true;
+    daemon.intercept = ({ frame }) => swallow && frame.case === "get" && frame.value.key?.name === "/p";
+    const slow = host.handler();
+    assert.equal(await slow.get("/p", PAGE), null, "it is rendered from here on");
+    swallow = false;
+    daemon.revalidate({ revalidations: [{ $typeName: "isrd.v1.Revalidation", tag: "t" }] });
+    await until("the event has arrived", () => host.runtime.session.position?.seq === daemon.store.position().seq);
+    assert.equal(await host.handler().get("/p", PAGE), null, "a younger render, which knows of the event");
+    await slow.set("/p", appPage("old", "t"), hour);
+    assert.equal(await host.handler().get("/p", PAGE), null, "rendered before the event, so not served after it");
+  });
+
   test("an entry that is too large is not sent, its lease is given back, and one line tells", async (t) => {
     const { host, daemon } = scene(t, {}, (d) => {
       d.welcome = { maxEntryBytes: 1000n };
