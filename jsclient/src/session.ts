@@ -240,7 +240,8 @@ export class Session {
 
   /** Sends what waits in the outbox; when the daemon has it, requests go through. */
   async #becomeReady(link: Link): Promise<void> {
-    if (this.#delivery.waiting > 0) await this.#delivery.sendAll(link, this.#options.revalidateTimeoutMs);
+    // What is revalidated in the turn after the last batch belongs to nobody else: looked at again until nothing waits.
+    while (this.#delivery.waiting > 0) await this.#delivery.sendAll(link, this.#options.revalidateTimeoutMs);
     if (link !== this.#bound) throw unavailable("the connection ended");
     clearTimeout(this.#timer);
     this.#link = link;

@@ -3,6 +3,7 @@ import { describe, type TestContext, test } from "node:test";
 import { IsrdError } from "../src/errors.js";
 import { Space } from "../src/gen/isrd/v1/entry_pb.js";
 import type { HostGetContext } from "../src/next/values.js";
+import { type Batch, Outbox } from "../src/outbox.js";
 import { FakeDaemon } from "./support/fake-daemon.js";
 import { type FakeHost, startHost } from "./support/host.js";
 import { dialMemory, type MemoryPeer } from "./support/memory-transport.js";
@@ -229,6 +230,32 @@ describe("a daemon that is away", () => {
     assert.equal(host.runtime.session.undelivered, 1);
     swallow = false;
     await until("it is delivered", () => host.runtime.session.undelivered === 0);
+  });
+
+  test("a revalidation in whatever turn before the session is ready is delivered as well", async (t) => {
+    const settle = Outbox.prototype.settle;
+    for (let turns = 0; turns < 16; turns++) {
+      const { host, peer } = scene(t, {}, (_daemon, p) => {
+        p.refuse = ABSENT;
+      });
+      await host.handler().revalidateTag("first");
+      let second: Promise<void> | undefined;
+      const settled = t.mock.method(Outbox.prototype, "settle", function (this: Outbox, batch: Batch) {
+        settled.mock.restore();
+        settle.call(this, batch);
+        let left = turns;
+        const turn = (): void => {
+          if (left-- > 0) queueMicrotask(turn);
+          else second = host.handler().revalidateTag("second");
+        };
+        turn();
+      });
+      peer.refuse = undefined;
+      await until("the session is ready", () => second !== undefined && host.runtime.session.state === "ready");
+      await second;
+      assert.equal(host.runtime.session.undelivered, 0, `made ${turns} turns after the outbox was emptied`);
+      host.close();
+    }
   });
 
   test("a tag that the daemon refuses does not keep the others back", async (t) => {
