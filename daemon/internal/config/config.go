@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -107,8 +108,8 @@ func usable(dir string) bool {
 
 // Mode is SocketMode as a number.
 func (c Config) Mode() (fs.FileMode, error) {
-	var mode uint32
-	if n, err := fmt.Sscanf(c.SocketMode, "%o", &mode); n != 1 || err != nil || mode > 0o777 {
+	mode, err := strconv.ParseUint(c.SocketMode, 8, 32)
+	if err != nil || mode > 0o777 {
 		return 0, fmt.Errorf("--socket-mode %q: write an octal mode, such as 0660", c.SocketMode)
 	}
 	return fs.FileMode(mode), nil

@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"bytes"
+	"io/fs"
 	"log/slog"
 	"strings"
 	"testing"
@@ -17,13 +18,13 @@ import (
 func parse(t *testing.T, env map[string]string, args ...string) (config.Config, error) {
 	t.Helper()
 	c := config.Default()
-	fs := pflag.NewFlagSet("test", pflag.ContinueOnError)
-	fs.SetOutput(new(bytes.Buffer))
-	c.Register(fs)
-	if err := fs.Parse(args); err != nil {
+	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	flags.SetOutput(new(bytes.Buffer))
+	c.Register(flags)
+	if err := flags.Parse(args); err != nil {
 		return c, err
 	}
-	err := config.Environ(fs, func(name string) (string, bool) { v, ok := env[name]; return v, ok })
+	err := config.Environ(flags, func(name string) (string, bool) { v, ok := env[name]; return v, ok })
 	return c, err
 }
 
@@ -101,11 +102,21 @@ func TestAllProblemsAtOnce(t *testing.T) {
 
 func TestSecretsStayOutOfLogs(t *testing.T) {
 	c := config.Default()
-	c.Redis, c.Token = "redis://user:hunter2@cache.internal:6379/0", "hunter3"
+	c.Redis, c.Token = "redis+sentinel://user:hunter2@cache.internal:6379/0?sentinel_password=hunter4", "hunter3"
 	var out bytes.Buffer
 	slog.New(slog.NewTextHandler(&out, nil)).Info("start", slog.Any("config", c))
 	if s := out.String(); strings.Contains(s, "hunter") || !strings.Contains(s, "cache.internal") {
 		t.Errorf("the log shows a secret, or hides the host: %s", s)
+	}
+}
+
+func TestSocketMode(t *testing.T) {
+	c := config.Default()
+	for text, want := range map[string]fs.FileMode{"0660": 0o660, "600": 0o600, "0660abc": 0, "0660 0777": 0, "rw": 0, "1777": 0} {
+		c.SocketMode = text
+		if got, err := c.Mode(); got != want || (err == nil) != (want != 0) {
+			t.Errorf("%q: %v, %v; want %v", text, got, err, want)
+		}
 	}
 }
 

@@ -90,11 +90,11 @@ func Environ(fs *pflag.FlagSet, lookup func(string) (string, bool)) error {
 	return errors.Join(problems...)
 }
 
-// hidePassword makes a URL fit for a log.
+// hidePassword makes a URL fit for a log: a password may stand before the host and among the parameters.
 func hidePassword(s string) string {
 	u, err := url.Parse(s)
 	if err != nil {
 		return "(unreadable)"
 	}
-	return u.Redacted()
+	return u.Scheme + "://" + u.Host + u.Path
 }

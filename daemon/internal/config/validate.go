@@ -43,6 +43,7 @@ func (c Config) Validate() error {
 	}
 	check(c.L1Bytes >= 1<<20, "--l1-bytes %v: the least is 1MiB", c.L1Bytes)
 	check(c.MaxEntryBytes >= 1<<10 && c.MaxEntryBytes <= 60<<20, "--max-entry-bytes %v: write 1KiB to 60MiB, which is what fits in a message", c.MaxEntryBytes)
+	check(c.MaxEntryBytes <= c.L1Bytes/4, "--max-entry-bytes %v: more than a quarter of --l1-bytes (%v); a few such entries would push everything else out", c.MaxEntryBytes, c.L1Bytes)
 	check(slices.Contains([]string{"zstd", "gzip", "none"}, c.Codec), "--codec %q: write zstd, gzip or none", c.Codec)
 	check(c.GzipLevel >= 1 && c.GzipLevel <= 9, "--gzip-level %d: write 1 (fast) to 9 (small)", c.GzipLevel)
 	var level slog.Level

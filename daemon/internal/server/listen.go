@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // answerLimit is how long a socket that exists may take to show that another daemon is behind it.
@@ -28,12 +30,13 @@ func Listen(ctx context.Context, network, target string, mode fs.FileMode) (net.
 	if err := makeWay(ctx, target); err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", target, err)
 	}
+	// By the umask, so that there is no moment in which the socket has another mode. It is the whole process's: Listen is
+	// called while the daemon is built, before anything else makes files.
+	umask := unix.Umask(0o777 &^ int(mode.Perm()))
 	l, err := lc.Listen(ctx, network, target)
+	unix.Umask(umask)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", target, err)
-	}
-	if err := os.Chmod(target, mode); err != nil {
-		return nil, errors.Join(fmt.Errorf("set mode of %s: %w", target, err), l.Close())
 	}
 	return l, nil
 }
@@ -50,8 +53,13 @@ func makeWay(ctx context.Context, path string) error {
 		return fmt.Errorf("%s exists and is no socket; remove it, or listen elsewhere", path)
 	}
 	dialer := net.Dialer{Timeout: answerLimit}
-	if conn, err := dialer.DialContext(ctx, "unix", path); err == nil {
+	conn, err := dialer.DialContext(ctx, "unix", path)
+	switch {
+	case err == nil:
 		return errors.Join(fmt.Errorf("another daemon answers on %s; stop it, or listen elsewhere", path), conn.Close())
+	case errors.Is(err, unix.ECONNREFUSED): // nobody has it open
+		return os.Remove(path)
+	default: // too busy to answer, or not ours to connect to: somebody has it
+		return fmt.Errorf("%s may belong to another daemon: %w; stop it, or listen elsewhere", path, err)
 	}
-	return os.Remove(path)
 }
