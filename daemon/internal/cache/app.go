@@ -24,61 +24,56 @@ type app struct {
 	name  string
 	cache *Cache
 
-	following chan struct{} // a token: whoever holds it may call Log.Follow
-	mu        sync.RWMutex
-	followed  bool
-	manifest  tag.Manifest
-	moved     chan struct{} // closed and replaced when the position changes
+	follow    sync.Once
+	following chan struct{} // closed when the first attempt to follow the log has ended; the store goes on by itself
+
+	mu       sync.RWMutex
+	manifest tag.Manifest
+	moved    chan struct{} // closed and replaced when the position changes
 }
 
 var _ Follower = (*app)(nil)
 
-func newApp(name string, c *Cache) *app {
-	return &app{name: name, cache: c, following: make(chan struct{}, 1), moved: make(chan struct{})}
-}
+// maxApps bounds the apps of one daemon: each has a log that is followed, and labels in the metrics.
+const maxApps = 256
 
-// app returns the state of an app, following its log if it is not followed yet. If the store cannot be reached the app
-// is an island: what it takes now is void once the log is known, since its epoch is no log's.
-func (c *Cache) app(ctx context.Context, name string) *app {
+// ErrTooManyApps is returned for the app that comes after the last one.
+var ErrTooManyApps = fmt.Errorf("this daemon serves %d apps already; name those that it is to serve with --app", maxApps)
+
+// app returns the state of an app and sees to it that its log is followed. If the store cannot be reached the app is an
+// island: what it takes now is void once the log is known, since its epoch is no log's.
+func (c *Cache) app(ctx context.Context, name string) (*app, error) {
 	c.mu.Lock()
 	a := c.apps[name]
-	if a == nil {
-		a = newApp(name, c)
+	if a == nil && len(c.apps) < maxApps {
+		a = &app{name: name, cache: c, following: make(chan struct{}), moved: make(chan struct{})}
 		c.apps[name] = a
 	}
 	c.mu.Unlock()
-	if err := a.follow(ctx); err != nil {
-		c.log.LogAttrs(ctx, slog.LevelDebug, "follow log", slog.String("app", name), slog.Any("error", err))
+	if a == nil {
+		return nil, ErrTooManyApps
 	}
-	return a
-}
-
-func (a *app) follow(ctx context.Context) error {
-	if a.isFollowed() {
-		return nil
-	}
+	// Whoever comes first asks, for everybody: not with a context that only the first one's caller may cancel.
+	a.follow.Do(func() { go a.begin(context.WithoutCancel(ctx)) })
 	select {
-	case a.following <- struct{}{}:
-		defer func() { <-a.following }()
+	case <-a.following:
 	case <-ctx.Done():
-		return fmt.Errorf("follow log of %q: %w", a.name, context.Cause(ctx))
+		return nil, fmt.Errorf("follow log of %q: %w", name, context.Cause(ctx))
 	}
-	if a.isFollowed() {
-		return nil
-	}
-	if err := a.cache.invalidations.Follow(ctx, a.name, a); err != nil {
-		return fmt.Errorf("follow log of %q: %w", a.name, err)
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.followed = true
-	return nil
+	return a, nil
 }
 
-func (a *app) isFollowed() bool {
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	return a.followed
+// followLimit bounds the first attempt to follow a log, and so what the first callers of an app wait.
+const followLimit = time.Second
+
+// begin follows the log. If that fails the store goes on trying, and calls Load when it has succeeded.
+func (a *app) begin(ctx context.Context) {
+	defer close(a.following)
+	ctx, cancel := context.WithTimeout(ctx, followLimit)
+	defer cancel()
+	if err := a.cache.invalidations.Follow(ctx, a.name, a); err != nil {
+		a.cache.log.Warn("the log cannot be followed yet; going on without it", slog.String("app", a.name), slog.Any("error", err))
+	}
 }
 
 // Event implements Follower.
@@ -197,7 +192,10 @@ func (c *Cache) Revalidate(ctx context.Context, name string, tags []tag.Revalida
 	for _, k := range keys {
 		marks = append(marks, tag.Revalidation{Tag: k.ID().Tag(), Soft: true, Expire: tag.ForEver})
 	}
-	a := c.app(ctx, name)
+	a, err := c.app(ctx, name)
+	if err != nil {
+		return tag.Position{}, err
+	}
 	if len(marks) == 0 {
 		return a.position(), nil
 	}
@@ -216,7 +214,12 @@ func (c *Cache) Revalidate(ctx context.Context, name string, tags []tag.Revalida
 	return p, nil
 }
 
-// Position is the place in the app's log that this daemon has applied.
-func (c *Cache) Position(ctx context.Context, name string) tag.Position {
-	return c.app(ctx, name).position()
+// Position is the place in the app's log that this daemon has applied. The error wraps ErrTooManyApps or the context's
+// cause.
+func (c *Cache) Position(ctx context.Context, name string) (tag.Position, error) {
+	a, err := c.app(ctx, name)
+	if err != nil {
+		return tag.Position{}, err
+	}
+	return a.position(), nil
 }

@@ -79,10 +79,6 @@ const drainLimit = 5 * time.Second
 
 // Run stores acknowledged writes until ctx ends, and then what is left, for a bounded time.
 func (c *Cache) Run(ctx context.Context) error {
-	c.writer.run(ctx, drainLimit, func(ctx context.Context, w write) {
-		if outcome := c.store1(ctx, w); outcome != Accepted {
-			c.metrics.sets.WithLabelValues(w.entry.Key.Space.String(), "late_"+outcome.String()).Inc()
-		}
-	})
+	c.writer.run(ctx, drainLimit, c.persistLater)
 	return nil
 }

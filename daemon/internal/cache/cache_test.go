@@ -348,6 +348,25 @@ func TestOnDemandRenderInvalidatesAPageWithoutTags(t *testing.T) {
 	})
 }
 
+func TestNobodyWaitsForADelayedRetry(t *testing.T) {
+	bubble(t, true, func(f *fixture) {
+		f.set(f.get(cache.GetRequest{}), entry("one", "products"))
+		time.Sleep(61 * time.Second)
+		failed := f.get(cache.GetRequest{})
+		// The render failed, and Next.js wrote the old value again.
+		if ok, err := f.Release(f.t.Context(), home, failed.Lease.Token, 30*time.Second); !ok || err != nil {
+			f.t.Fatal(ok, err)
+		}
+		f.want(f.get(cache.GetRequest{}), cache.Stale, cache.Revalidate, false, "one")
+		f.revalidate(tag.Revalidation{Tag: "products"})
+		start := time.Now()
+		f.want(f.get(cache.GetRequest{}), cache.Miss, cache.TagExpired, false, "")
+		if waited := time.Since(start); waited != 0 {
+			f.t.Errorf("waited %v for a render that nobody does", waited)
+		}
+	})
+}
+
 func TestHeldAndJudgedVersions(t *testing.T) {
 	bubble(t, true, func(f *fixture) {
 		f.set(f.get(cache.GetRequest{}), entry("one"))

@@ -116,13 +116,16 @@ func (e *Entry) BodySize() int {
 	return n
 }
 
+// DescriptionSize is the size of all but the parts, in bytes.
+func (e *Entry) DescriptionSize() int {
+	n := len(e.Meta)
+	for _, t := range e.Tags {
+		n += len(t)
+	}
+	return n
+}
+
 // Age is how old the entry is at now, in milliseconds by the store's clock; never negative.
 func (e *Entry) Age(now int64) time.Duration {
 	return time.Duration(max(now-e.Created, 0)) * time.Millisecond
-}
-
-// next is the smallest version that is newer than v.
-func (v Version) next() Version {
-	v.Token++
-	return v
 }

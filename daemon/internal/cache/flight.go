@@ -21,6 +21,7 @@ type known struct {
 	until time.Time
 	woken <-chan struct{} // as it was when this was learned
 	token uint64          // by which a write without a lease may compete
+	kept  bool            // nobody regenerates: it is the delay after a failed render
 }
 
 // heldAt reports for how much longer the lease is known to be held, if nobody was woken since.

@@ -28,7 +28,11 @@ func (c *Cache) Get(ctx context.Context, r GetRequest) (Answer, error) {
 	if err := r.Key.Validate(); err != nil {
 		return Answer{}, err
 	}
-	q := &query{GetRequest: r, c: c, app: c.app(ctx, r.Key.App), id: r.Key.ID()}
+	a, err := c.app(ctx, r.Key.App)
+	if err != nil {
+		return Answer{}, err
+	}
+	q := &query{GetRequest: r, c: c, app: a, id: r.Key.ID()}
 	if err := q.reach(ctx); err != nil {
 		return Answer{}, err
 	}
@@ -81,11 +85,10 @@ func (q *query) fly(ctx context.Context, f *flight) (Answer, error) {
 	)
 	for {
 		woken := q.c.flights.woken(f)
-		if err := f.take(ctx); err != nil {
+		answer, held, err := q.inTurn(ctx, f, woken)
+		if err != nil {
 			return Answer{}, fmt.Errorf("get %q: %w", q.Key.Name, err)
 		}
-		answer, held := q.attempt(ctx, f, woken)
-		f.give()
 		if !held || q.NoLease {
 			if parked {
 				q.c.metrics.waitEnded(endedBy(answer))
@@ -144,6 +147,16 @@ func (q *query) limit() time.Duration {
 	return limit
 }
 
+// inTurn makes an attempt when it is this caller's turn.
+func (q *query) inTurn(ctx context.Context, f *flight, woken <-chan struct{}) (answer Answer, held bool, err error) {
+	if err := f.take(ctx); err != nil {
+		return Answer{}, false, err
+	}
+	defer f.give()
+	answer, held = q.attempt(ctx, f, woken)
+	return answer, held, nil
+}
+
 // attempt looks once, in memory and in the store. held says that there is nothing to serve and that somebody else
 // regenerates; the answer is then the miss to give when the wait is over.
 func (q *query) attempt(ctx context.Context, f *flight, woken <-chan struct{}) (answer Answer, held bool) {
@@ -153,7 +166,7 @@ func (q *query) attempt(ctx context.Context, f *flight, woken <-chan struct{}) (
 		return q.serve(e, v), false
 	}
 	if left, ok := f.known.heldAt(time.Now(), woken); ok && !q.OnDemand {
-		return q.lose(e, v, Reading{Held: true, Left: left, Token: f.known.token})
+		return q.lose(e, v, Reading{Held: true, Kept: f.known.kept, Left: left, Token: f.known.token})
 	}
 	// Twice is enough: once to see what the store has, once to take the lease for what was seen. A third time only if a
 	// write came between.
@@ -182,7 +195,7 @@ func (q *query) attempt(ctx context.Context, f *flight, woken <-chan struct{}) (
 		return q.win(e, v, reading), false
 	}
 	if reading.Held {
-		f.known = known{until: time.Now().Add(min(reading.Left, recheck)), woken: woken, token: reading.Token}
+		f.known = known{until: time.Now().Add(min(reading.Left, recheck)), woken: woken, token: reading.Token, kept: reading.Kept}
 	}
 	return q.lose(e, v, reading)
 }
@@ -240,7 +253,7 @@ func (q *query) win(e *Entry, v verdict, r Reading) Answer {
 func (q *query) lose(e *Entry, v verdict, r Reading) (Answer, bool) {
 	a := q.old(e, v, r.Token)
 	a.LeaseLeft = r.Left
-	return a, r.Held && a.Status == Miss
+	return a, r.Held && !r.Kept && a.Status == Miss
 }
 
 // degrade answers without the store: with what is in memory, if it may be served at all.

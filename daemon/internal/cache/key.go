@@ -48,14 +48,23 @@ type Key struct {
 // ErrKey is wrapped by the errors of Validate.
 var ErrKey = errors.New("invalid key")
 
-// maxName bounds Next.js's key: 'use cache' keys carry serialised arguments, nothing else comes near it.
-const maxName = 64 << 10
+// maxName bounds Next.js's key: 'use cache' keys carry serialised arguments, nothing else comes near it. The other two
+// are names that people give.
+const (
+	maxName  = 64 << 10
+	maxApp   = 128
+	maxBuild = 256
+)
 
 // Validate says what is wrong with a key that came from outside.
 func (k Key) Validate() error {
 	switch {
 	case k.App == "":
 		return fmt.Errorf("%w: app is empty; set ISRD_APP or the name in package.json", ErrKey)
+	case len(k.App) > maxApp:
+		return fmt.Errorf("%w: app has %d bytes, the limit is %d", ErrKey, len(k.App), maxApp)
+	case len(k.Build) > maxBuild:
+		return fmt.Errorf("%w: build has %d bytes, the limit is %d", ErrKey, len(k.Build), maxBuild)
 	case spaceNames[k.Space] == "":
 		return fmt.Errorf("%w: space %d is unknown; use SPACE_ROUTE, SPACE_FETCH, SPACE_IMAGE or SPACE_USE_CACHE", ErrKey, k.Space)
 	case k.Name == "":

@@ -45,7 +45,7 @@ func (m *Memory) Get(id ID) (*Entry, bool) {
 }
 
 // Put keeps e unless an entry of the same or a newer version is there: then it returns false. An entry that is larger
-// than the whole memory is evicted at once, and its older version with it.
+// than the whole memory is not kept, and neither is its older version; the others stay.
 func (m *Memory) Put(e *Entry) bool {
 	id := e.Key.ID()
 	m.mu.Lock()
@@ -55,6 +55,10 @@ func (m *Memory) Put(e *Entry) bool {
 			return false
 		}
 		m.lru.Remove(id) // Add would replace it without telling, and the bytes would stay counted
+	}
+	if int64(e.Size()) > m.max {
+		m.evictions++
+		return true
 	}
 	m.lru.Add(id, e)
 	m.bytes += int64(e.Size())
@@ -70,6 +74,16 @@ func (m *Memory) Delete(id ID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.lru.Remove(id)
+}
+
+// Drop forgets e, if it is this very entry that is there.
+func (m *Memory) Drop(e *Entry) {
+	id := e.Key.ID()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if there, ok := m.lru.Peek(id); ok && there == e {
+		m.lru.Remove(id)
+	}
 }
 
 // DropOlder forgets the entry if its version is older than v.

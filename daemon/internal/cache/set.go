@@ -2,7 +2,6 @@ package cache
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -17,7 +16,8 @@ type SetRequest struct {
 	Entry Entry
 	// Base is the version that the render began with.
 	Base Version
-	// Position stands in for Base where there was no get.
+	// Position stands in for Base where there was no get. Its zero value is what a session says whose daemon knew no log:
+	// what was rendered then is served only as long as that is so.
 	Position tag.Position
 	// Lease is the token of the lease that the write ends; 0: none.
 	Lease uint64
@@ -33,12 +33,18 @@ func (c *Cache) Set(ctx context.Context, r SetRequest) (Outcome, Version, error)
 	if err := r.Entry.Key.Validate(); err != nil {
 		return 0, Version{}, err
 	}
-	a := c.app(ctx, r.Entry.Key.App)
+	a, err := c.app(ctx, r.Entry.Key.App)
+	if err != nil {
+		return 0, Version{}, err
+	}
 	e := r.Entry
-	e.Version = c.writeVersion(a, r)
+	e.Version = c.writeVersion(r)
 	e.Created = c.store.Now()
 	w := write{entry: &e, id: e.Key.ID(), options: WriteOptions{Lease: r.Lease, OnlyIfAbsent: r.OnlyIfAbsent}}
 	outcome := c.admit(ctx, a, w, r.Durable)
+	if outcome != Accepted {
+		c.free(ctx, w)
+	}
 	c.metrics.sets.WithLabelValues(e.Key.Space.String(), outcome.String()).Inc()
 	if c.log.Enabled(ctx, slog.LevelDebug) {
 		c.log.LogAttrs(ctx, slog.LevelDebug, "set", slog.String("app", e.Key.App), slog.String("space", e.Key.Space.String()),
@@ -50,14 +56,10 @@ func (c *Cache) Set(ctx context.Context, r SetRequest) (Outcome, Version, error)
 
 // writeVersion is the version that a write is stored as: the base of its get, or the position at which its request
 // began with a token of now. It is never newer than what the render can have seen.
-func (c *Cache) writeVersion(a *app, r SetRequest) Version {
+func (c *Cache) writeVersion(r SetRequest) Version {
 	v := r.Base
 	if v.IsZero() {
-		p := r.Position
-		if p.Epoch == 0 {
-			p = a.position()
-		}
-		v = Version{Epoch: p.Epoch, Seq: p.Seq}
+		v = Version{Epoch: r.Position.Epoch, Seq: r.Position.Seq}
 	}
 	if v.Token == 0 {
 		v.Token = lease.NextToken(0, c.store.Now())
@@ -65,26 +67,26 @@ func (c *Cache) writeVersion(a *app, r SetRequest) Version {
 	return v
 }
 
+// maxDescription bounds what an entry carries beside its body: it travels with every answer.
+const maxDescription = 128 << 10
+
 func (c *Cache) admit(ctx context.Context, a *app, w write, durable bool) Outcome {
-	switch {
-	case c.config.MaxEntryBytes > 0 && w.entry.BodySize() > c.config.MaxEntryBytes:
-		c.free(ctx, w)
+	if c.config.MaxEntryBytes > 0 && w.entry.Size() > c.config.MaxEntryBytes || w.entry.DescriptionSize() > maxDescription {
 		return RefusedTooLarge
-	case w.entry.Version.Epoch == a.position().Epoch && a.judge(w.entry, w.id, nil).reason == TagExpired:
+	}
+	if !c.vouchFor(ctx, a, w) {
 		// Nobody could be served this. Its waiters need a render that saw the change: let one of them have the lease.
-		c.free(ctx, w)
 		return RefusedInvalidated
 	}
 	if c.config.Embedded || w.options.OnlyIfAbsent {
-		return c.store1(ctx, w)
+		return c.persist(ctx, w)
 	}
 	if !c.memory.Put(w.entry) {
-		c.free(ctx, w)
 		return RefusedOlder
 	}
 	c.flights.wake(w.id)
 	if durable {
-		return c.store1(ctx, w)
+		return c.persist(ctx, w)
 	}
 	if !c.writer.add(w) {
 		c.log.WarnContext(ctx, "write queue is full; the entry stays on this node", slog.String("key", w.entry.Key.Name))
@@ -93,34 +95,88 @@ func (c *Cache) admit(ctx context.Context, a *app, w write, durable bool) Outcom
 	return Accepted
 }
 
+// vouchFor reports whether the write can be served to anybody: it is from this log, from no later than this daemon has
+// applied (a base from another daemon may be ahead for a moment), and no tag of it was revalidated since.
+func (c *Cache) vouchFor(ctx context.Context, a *app, w write) bool {
+	v := w.entry.Version
+	ctx, cancel := context.WithTimeoutCause(ctx, applyLimit, ErrUnavailable)
+	defer cancel()
+	now := a.position()
+	if now.Epoch != 0 && now.Before(tag.Position{Epoch: v.Epoch, Seq: v.Seq}) {
+		if err := a.wait(ctx, tag.Position{Epoch: v.Epoch, Seq: v.Seq}); err != nil {
+			c.log.WarnContext(ctx, "a write names a position that this daemon has not heard of; it is dropped",
+				slog.String("key", w.entry.Key.Name), slog.String("version", v.String()))
+			return false
+		}
+	}
+	// A token is a time in microseconds. One from far ahead would keep every later write out.
+	if int64(v.Token/1000) > c.store.Now()+time.Hour.Milliseconds() { //nolint:gosec // divided by 1000 it fits
+		return false
+	}
+	verdict := a.judge(w.entry, w.id, nil)
+	return verdict.reason != TagExpired && verdict.reason != Epoch
+}
+
 // writeLimit bounds one write to the store; the store has its own, shorter bound for each command.
 const writeLimit = 5 * time.Second
 
-// store1 writes to the store and puts this daemon right with the outcome.
-func (c *Cache) store1(ctx context.Context, w write) Outcome {
+// persist writes to the store and puts this daemon right with the outcome.
+func (c *Cache) persist(ctx context.Context, w write) Outcome {
 	ctx, cancel := context.WithTimeout(ctx, writeLimit)
 	defer cancel()
 	stored, err := c.store.Write(ctx, w.entry, w.options)
 	defer c.flights.wake(w.id)
 	switch {
 	case err != nil:
-		c.log.WarnContext(ctx, "write entry; it stays on this node", slog.String("key", w.entry.Key.Name), slog.Any("error", err))
+		c.log.DebugContext(ctx, "write entry", slog.String("key", w.entry.Key.Name), slog.Any("error", err))
 		return LocalOnly
 	case !stored:
-		c.memory.DropOlder(w.id, w.entry.Version.next())
+		c.memory.Drop(w.entry)
 		return RefusedOlder
 	default:
 		return Accepted
 	}
 }
 
-// free ends the lease of a write that will not be stored.
+// A write that the store did not take is tried again for a while: it was acknowledged, and its lease ends with it.
+const (
+	retryFor   = 30 * time.Second
+	retryEvery = 500 * time.Millisecond
+)
+
+// persistLater is what the writer does with an acknowledged write.
+func (c *Cache) persistLater(ctx context.Context, w write) {
+	ticker := time.NewTicker(retryEvery)
+	defer ticker.Stop()
+	over := time.NewTimer(retryFor)
+	defer over.Stop()
+	for {
+		outcome := c.persist(ctx, w)
+		if outcome != LocalOnly {
+			if outcome != Accepted {
+				c.metrics.sets.WithLabelValues(w.entry.Key.Space.String(), "late_"+outcome.String()).Inc()
+			}
+			return
+		}
+		select {
+		case <-ticker.C:
+			continue
+		case <-over.C:
+		case <-ctx.Done():
+		}
+		c.metrics.sets.WithLabelValues(w.entry.Key.Space.String(), "late_"+outcome.String()).Inc()
+		c.log.WarnContext(ctx, "the store did not take an entry; it stays on this node", slog.String("key", w.entry.Key.Name))
+		return
+	}
+}
+
+// free ends the lease of a write that is not stored.
 func (c *Cache) free(ctx context.Context, w write) {
 	if w.options.Lease == 0 {
 		return
 	}
-	if _, err := c.Release(ctx, w.entry.Key, w.options.Lease, 0); err != nil && !errors.Is(err, ErrUnavailable) {
-		c.log.WarnContext(ctx, "release lease of a refused write", slog.String("key", w.entry.Key.Name), slog.Any("error", err))
+	if _, err := c.Release(ctx, w.entry.Key, w.options.Lease, 0); err != nil {
+		c.log.DebugContext(ctx, "release lease of a write that was not stored; it ends by its time", slog.String("key", w.entry.Key.Name), slog.Any("error", err))
 	}
 }
 

@@ -54,6 +54,9 @@ type Reading struct {
 	Token uint64
 	// Held says that somebody else has the lease, for another Left.
 	Held bool
+	// Kept, with Held, says that nobody regenerates: the key is kept from being granted until Left is over, the delay
+	// before a failed render is tried again.
+	Kept bool
 	// Left is how long the lease lives.
 	Left time.Duration
 }
@@ -69,8 +72,8 @@ type WriteOptions struct {
 // Log holds the invalidations of every app, in order. Methods may be called from any number of goroutines.
 type Log interface {
 	// Follow begins to tell f about app, until the store is closed: f.Load is called with the state of the log before
-	// Follow returns, and from then on f gets every event after it, without a gap, and the hints of the app's keys. It
-	// is called once per app; after an error it may be called again.
+	// Follow returns, and from then on f gets every event after it, without a gap, and the hints of the app's keys. It is
+	// called once per app: after an error the store goes on trying by itself, and calls f.Load when it has succeeded.
 	Follow(ctx context.Context, app string, f Follower) error
 	// Append adds one event. When it returns, the event is in the log; it reaches the followers, this daemon's among
 	// them, in order and through Follower.

@@ -121,7 +121,7 @@ var leaseTests = []contractTest{
 func (f *fixture) acquire(name string, opt cache.ReadOptions) cache.Reading {
 	f.Helper()
 	r := f.read(f.b, f.key(name), opt)
-	if !r.Granted || r.Held || r.Left <= 0 || r.Left > opt.TTL {
+	if !r.Granted || r.Held || r.Kept || r.Left <= 0 || r.Left > opt.TTL {
 		f.Fatalf("no lease of %q: %+v", name, r)
 	}
 	return r
@@ -149,7 +149,7 @@ func testLeaseIsExclusive(f *fixture) {
 	for _, s := range []cache.Store{f.a, f.b} {
 		for _, holder := range []string{"one", "two", ""} {
 			r := f.read(s, f.key("/p"), ask(holder, time.Second))
-			if r.Granted || !r.Held {
+			if r.Granted || !r.Held || r.Kept {
 				f.Errorf("%q while it is held: %+v", holder, r)
 			}
 			if r.Left <= 50*time.Second || r.Left > time.Minute {
@@ -199,8 +199,11 @@ func testReleaseWithKeep(f *fixture) {
 	if !f.release(f.a, f.key("/p"), first.Token, keep) {
 		f.Fatal("not released")
 	}
-	if r := f.read(f.b, f.key("/p"), ask("one", time.Minute)); time.Since(began) < keep && (r.Granted || !r.Held || r.Left > keep) {
+	if r := f.read(f.b, f.key("/p"), ask("one", time.Minute)); time.Since(began) < keep && (r.Granted || !r.Held || !r.Kept || r.Left > keep) {
 		f.Errorf("within the delay: %+v", r)
+	}
+	if r := f.read(f.a, f.key("/p"), cache.ReadOptions{}); time.Since(began) < keep && (!r.Held || !r.Kept) {
+		f.Errorf("for who does not ask for the lease, within the delay: %+v", r)
 	}
 	if f.release(f.a, f.key("/p"), first.Token, 0) {
 		f.Error("the delay was ended by a second release")
