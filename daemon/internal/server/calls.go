@@ -17,6 +17,9 @@ type calls struct {
 	apps  map[string]bool // the allow-list; nil: every app
 }
 
+// maxRetryDelay bounds what a client can keep a key from being rendered; Next.js asks for 3 to 30 s.
+const maxRetryDelay = time.Minute
+
 // allowed refuses an app that is not in the allow-list.
 func (c *calls) allowed(app string) error {
 	if c.apps == nil || c.apps[app] {
@@ -72,7 +75,8 @@ func (c *calls) set(ctx context.Context, who caller, r *isrdv1.SetRequest) (*isr
 	if r.GetRewriteOf() != nil {
 		// Next.js stores the old value again after a render that failed. The entry stays what it is; nobody is granted
 		// its lease until the delay is over.
-		_, err := c.cache.Release(ctx, k, r.GetLeaseToken(), time.Duration(r.GetRetryAfterMs())*time.Millisecond)
+		delay := min(time.Duration(r.GetRetryAfterMs())*time.Millisecond, maxRetryDelay)
+		_, err := c.cache.Release(ctx, k, r.GetLeaseToken(), delay)
 		return &isrdv1.SetResponse{Outcome: isrdv1.Outcome_OUTCOME_ACCEPTED, Version: r.GetRewriteOf()}, err
 	}
 	s, err := who.setRequest(r)

@@ -3,7 +3,7 @@ package server
 import (
 	"fmt"
 	"math"
-	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -16,6 +16,26 @@ import (
 	"github.com/isrd/isrd/daemon/internal/tag"
 )
 
+// What one call may name. Next.js itself allows 128 tags of 256 characters, beside those of the route.
+const (
+	maxTag   = 4 << 10
+	maxTags  = 1 << 10
+	maxMarks = 4 << 10
+)
+
+// tags checks a list of tags that came from outside.
+func tags(field string, list []string) error {
+	if len(list) > maxTags {
+		return status.Errorf(codes.InvalidArgument, "%s has %d tags; the limit is %d", field, len(list), maxTags)
+	}
+	for i, t := range list {
+		if len(t) > maxTag || strings.IndexByte(t, 0) >= 0 {
+			return status.Errorf(codes.InvalidArgument, "%s[%d] has more than %d bytes, or a NUL", field, i, maxTag)
+		}
+	}
+	return nil
+}
+
 // caller is what a key leaves out because the session's hello said it.
 type caller struct {
 	app    string
@@ -23,12 +43,15 @@ type caller struct {
 	holder string
 }
 
-// buildScope joins the two names of a build; a NUL cannot stand in either.
+// maxToken is where a Lua number would lose digits; as microseconds it is the year 2255.
+const maxToken = 1 << 53
+
+// buildScope joins the two names of a build, with the length of the first so that no two pairs give the same.
 func buildScope(b *isrdv1.Build) string {
 	if b.GetDeploymentId() == "" {
 		return b.GetBuildId()
 	}
-	return b.GetBuildId() + "\x00" + b.GetDeploymentId()
+	return fmt.Sprintf("%d:%s:%s", len(b.GetBuildId()), b.GetBuildId(), b.GetDeploymentId())
 }
 
 func (c caller) key(k *isrdv1.Key) (cache.Key, error) {
@@ -71,6 +94,9 @@ func wirePosition(p tag.Position) *isrdv1.Position {
 func entry(k cache.Key, e *isrdv1.Entry) (cache.Entry, error) {
 	if e.GetKind() == isrdv1.Kind_KIND_UNSPECIFIED {
 		return cache.Entry{}, status.Error(codes.InvalidArgument, "entry.kind is missing")
+	}
+	if err := tags("entry.tags", e.GetTags()); err != nil {
+		return cache.Entry{}, err
 	}
 	out := cache.Entry{Key: k, Tags: e.GetTags(), Lifetime: lifetime(e.GetLifetime()), Parts: make([][]byte, len(e.GetParts()))}
 	for i, p := range e.GetParts() {
@@ -120,6 +146,9 @@ func lifetime(l *isrdv1.Lifetime) cache.Lifetime {
 func (c caller) getRequest(r *isrdv1.GetRequest) (cache.GetRequest, error) {
 	k, err := c.key(r.GetKey())
 	if err != nil {
+		return cache.GetRequest{}, err
+	}
+	if err := tags("soft_tags", r.GetSoftTags()); err != nil {
 		return cache.GetRequest{}, err
 	}
 	return cache.GetRequest{
@@ -178,6 +207,15 @@ func (c caller) setRequest(r *isrdv1.SetRequest) (cache.SetRequest, error) {
 	if err != nil {
 		return cache.SetRequest{}, err
 	}
+	if r.GetBase() == nil && r.GetPosition() == nil {
+		return cache.SetRequest{}, status.Error(codes.InvalidArgument, "base is missing: copy it from the answer of the get, so that it is known what the content is older than")
+	}
+	if r.GetBase().GetToken() > maxToken {
+		return cache.SetRequest{}, status.Error(codes.InvalidArgument, "base.token is no token: copy base from the answer of the get")
+	}
+	if r.GetBuiltAtMs() != 0 {
+		return cache.SetRequest{}, status.Error(codes.Unimplemented, "built_at_ms: this daemon does not take build output yet")
+	}
 	e, err := entry(k, r.GetEntry())
 	if err != nil {
 		return cache.SetRequest{}, err
@@ -193,10 +231,13 @@ func (c caller) setRequest(r *isrdv1.SetRequest) (cache.SetRequest, error) {
 }
 
 func revalidations(rs []*isrdv1.Revalidation) ([]tag.Revalidation, error) {
+	if len(rs) > maxMarks {
+		return nil, status.Errorf(codes.InvalidArgument, "%d revalidations in one call; send at most %d", len(rs), maxMarks)
+	}
 	out := make([]tag.Revalidation, 0, len(rs))
 	for i, r := range rs {
-		if r.GetTag() == "" || slices.Contains([]byte(r.GetTag()), 0) {
-			return nil, status.Errorf(codes.InvalidArgument, "revalidations[%d].tag is empty or contains a NUL", i)
+		if r.GetTag() == "" || len(r.GetTag()) > maxTag || strings.IndexByte(r.GetTag(), 0) >= 0 {
+			return nil, status.Errorf(codes.InvalidArgument, "revalidations[%d].tag must have 1 to %d bytes and no NUL", i, maxTag)
 		}
 		one := tag.Revalidation{Tag: r.GetTag(), Soft: r.ExpireSeconds != nil}
 		if one.Soft {

@@ -19,6 +19,8 @@ func statusOf(err error) *status.Status {
 	switch {
 	case errors.Is(err, cache.ErrKey):
 		code = codes.InvalidArgument
+	case errors.Is(err, cache.ErrTooManyApps):
+		code = codes.ResourceExhausted
 	case errors.Is(err, cache.ErrUnavailable):
 		code = codes.Unavailable
 	case errors.Is(err, context.DeadlineExceeded):

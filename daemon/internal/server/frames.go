@@ -9,7 +9,6 @@ import (
 	"google.golang.org/grpc/status"
 
 	isrdv1 "github.com/isrd/isrd/daemon/gen/isrd/v1"
-	"github.com/isrd/isrd/daemon/internal/cache"
 )
 
 // read takes the client's frames until the stream ends. Requests are answered by goroutines of their own, which end
@@ -34,7 +33,7 @@ func (ss *session) read(ctx context.Context) error {
 		case *isrdv1.SessionRequest_Ping:
 			ss.start(ctx, f.GetId(), ss.pong)
 		case *isrdv1.SessionRequest_Cancel:
-			ss.cancelRequest(f.GetId())
+			ss.cancelRequest(ctx, f.GetId())
 		}
 	}
 }
@@ -50,8 +49,15 @@ func (ss *session) start(session context.Context, id uint64, answer func(context
 	go func() {
 		defer ss.done.Done()
 		defer cancel()
-		out, err := ss.guarded(ctx, answer)
+		var out *isrdv1.SessionResponse
+		err := ss.guard(ctx, func(ctx context.Context) (err error) {
+			out, err = answer(ctx)
+			return err
+		})
 		ss.unregister(id)
+		if ctx.Err() != nil { // from here on a cancellation finds the id closed, and takes the lease back itself
+			ss.giveBack(session, id)
+		}
 		if err != nil {
 			out = refusal(id, err)
 		}
@@ -60,14 +66,14 @@ func (ss *session) start(session context.Context, id uint64, answer func(context
 	}()
 }
 
-// guarded turns a panic into a refusal, as the interceptor does for unary calls: it sees only the stream's own goroutine.
-func (ss *session) guarded(ctx context.Context, answer func(context.Context) (*isrdv1.SessionResponse, error)) (out *isrdv1.SessionResponse, err error) {
+// guard turns a panic into an error, as the interceptor does for unary calls: it sees only the stream's own goroutine.
+func (ss *session) guard(ctx context.Context, f func(context.Context) error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			out, err = nil, ss.service.config.recovered(ctx, p)
+			err = ss.service.config.recovered(ctx, p)
 		}
 	}()
-	return answer(ctx)
+	return f(ctx)
 }
 
 // register takes the id and counts the request as under way, which done.Wait then waits for.
@@ -103,11 +109,16 @@ func (ss *session) unregister(id uint64) {
 	delete(ss.cancel, id)
 }
 
-func (ss *session) cancelRequest(id uint64) {
+// cancelRequest ends a request, or, if it was answered already, takes back the lease that it was answered with.
+func (ss *session) cancelRequest(ctx context.Context, id uint64) {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
 	if cancel := ss.cancel[id]; cancel != nil {
 		cancel()
+		return
+	}
+	if !ss.closed {
+		ss.done.Go(func() { ss.giveBack(ctx, id) })
 	}
 }
 
@@ -126,43 +137,7 @@ func (ss *session) get(ctx context.Context, id uint64, r *isrdv1.GetRequest) (*i
 	if err != nil {
 		return nil, err
 	}
-	if token := out.GetLease().GetToken(); token != 0 {
-		if err := ss.keep(ctx, r.GetKey(), token); err != nil {
-			return nil, err
-		}
-	}
-	return &isrdv1.SessionResponse{Frame: &isrdv1.SessionResponse_Get{Get: out}}, nil
-}
-
-// keep remembers a lease, to give it back with the session. A lease that was granted to a caller who had gone by then
-// is given back at once.
-func (ss *session) keep(ctx context.Context, k *isrdv1.Key, token uint64) error {
-	key, err := ss.who.key(k)
-	if err != nil {
-		return err
-	}
-	ss.mu.Lock()
-	ss.leases[key.ID()] = held{key, token}
-	ss.mu.Unlock()
-	if ctx.Err() == nil {
-		return nil
-	}
-	ss.forget(key, token)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseLimit)
-	defer cancel()
-	if _, err := ss.service.cache.Release(ctx, key, token, 0); err != nil {
-		return err
-	}
-	return context.Canceled
-}
-
-// forget drops a lease that has ended.
-func (ss *session) forget(key cache.Key, token uint64) {
-	ss.mu.Lock()
-	defer ss.mu.Unlock()
-	if ss.leases[key.ID()].token == token {
-		delete(ss.leases, key.ID())
-	}
+	return &isrdv1.SessionResponse{Frame: &isrdv1.SessionResponse_Get{Get: out}}, ss.keep(id, r.GetKey(), out.GetLease())
 }
 
 func (ss *session) set(ctx context.Context, r *isrdv1.SetRequest) (*isrdv1.SessionResponse, error) {
@@ -171,8 +146,8 @@ func (ss *session) set(ctx context.Context, r *isrdv1.SetRequest) (*isrdv1.Sessi
 	if err != nil {
 		return nil, err
 	}
-	if key, err := ss.who.key(r.GetKey()); err == nil && r.GetLeaseToken() != 0 {
-		ss.forget(key, r.GetLeaseToken())
+	if out.GetOutcome() != isrdv1.Outcome_OUTCOME_LOCAL_ONLY { // then the lease may still be there
+		ss.forget(r.GetKey(), r.GetLeaseToken())
 	}
 	return &isrdv1.SessionResponse{Frame: &isrdv1.SessionResponse_Set{Set: out}}, nil
 }
@@ -182,9 +157,7 @@ func (ss *session) release(ctx context.Context, r *isrdv1.ReleaseRequest) (*isrd
 	if err != nil {
 		return nil, err
 	}
-	if key, err := ss.who.key(r.GetKey()); err == nil {
-		ss.forget(key, r.GetLeaseToken())
-	}
+	ss.forget(r.GetKey(), r.GetLeaseToken())
 	return &isrdv1.SessionResponse{Frame: &isrdv1.SessionResponse_Release{Release: out}}, nil
 }
 
@@ -197,6 +170,9 @@ func (ss *session) revalidate(ctx context.Context, r *isrdv1.RevalidateRequest) 
 }
 
 func (ss *session) pong(ctx context.Context) (*isrdv1.SessionResponse, error) {
-	p := ss.service.cache.Position(ctx, ss.who.app)
+	p, err := ss.service.cache.Position(ctx, ss.who.app)
+	if err != nil {
+		return nil, err
+	}
 	return &isrdv1.SessionResponse{Frame: &isrdv1.SessionResponse_Pong{Pong: &isrdv1.Pong{Position: wirePosition(p)}}}, nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	isrdv1 "github.com/isrd/isrd/daemon/gen/isrd/v1"
 	"github.com/isrd/isrd/daemon/internal/cache"
@@ -29,6 +30,8 @@ const (
 	maxBehind = 1024
 	// pingInterval is how often clients are asked to ping.
 	pingInterval = time.Second
+	// maxBatch is the size in bytes at which events are sent in a further frame.
+	maxBatch = 1 << 20
 	// releaseLimit bounds the release of what a session that ended still held.
 	releaseLimit = 5 * time.Second
 )
@@ -47,15 +50,9 @@ type session struct {
 	done   sync.WaitGroup // the requests under way
 
 	mu     sync.Mutex
-	closed bool
+	closed bool                          // no further request begins
 	cancel map[uint64]context.CancelFunc // by the id of the request
-	leases map[cache.ID]held
-}
-
-// held is a lease that the session must give back when it ends.
-type held struct {
-	key   cache.Key
-	token uint64
+	leases leases
 }
 
 // Session implements CacheService.
@@ -74,7 +71,6 @@ func (s *cacheService) Session(stream isrdv1.CacheService_SessionServer) error {
 		out:     make(chan *isrdv1.SessionResponse, 256),
 		events:  s.hub.Subscribe(hello.GetApp(), maxBehind),
 		cancel:  make(map[uint64]context.CancelFunc),
-		leases:  make(map[cache.ID]held),
 	}
 	defer ss.events.Close()
 	s.metrics.sessions.WithLabelValues(hello.GetApp()).Inc()
@@ -124,7 +120,10 @@ func (s *cacheService) accept(ctx context.Context, h *isrdv1.Hello) error {
 	if err := s.config.authorize(ctx, h.GetToken()); err != nil {
 		return err
 	}
-	return s.allowed(h.GetApp())
+	if err := s.allowed(h.GetApp()); err != nil {
+		return err
+	}
+	return cache.Key{App: h.GetApp(), Build: buildScope(h.GetBuild()), Space: cache.Route, Name: "/"}.Validate()
 }
 
 // run serves the stream until it breaks, the client ends it or the daemon stops, and leaves nothing behind.
@@ -135,7 +134,7 @@ func (ss *session) run(hello *isrdv1.Hello) error {
 		return err
 	}
 	var writer sync.WaitGroup
-	writer.Go(func() { cancel(ss.write(ctx)) })
+	writer.Go(func() { cancel(ss.guard(ctx, ss.write)) })
 	go func() { cancel(ss.read(ctx)) }() // ends with the stream: Recv returns when this handler has
 	<-ctx.Done()
 	err := context.Cause(ctx)
@@ -151,8 +150,12 @@ func (ss *session) run(hello *isrdv1.Hello) error {
 // welcome sends the first frame. Events go on from the position that it names.
 func (ss *session) welcome(ctx context.Context, h *isrdv1.Hello) error {
 	c := ss.service.config
-	ss.sent = ss.service.cache.Position(ctx, h.GetApp())
-	err := ss.stream.Send(&isrdv1.SessionResponse{Frame: &isrdv1.SessionResponse_Welcome{Welcome: &isrdv1.Welcome{
+	position, err := ss.service.cache.Position(ctx, h.GetApp())
+	if err != nil {
+		return err
+	}
+	ss.sent = position
+	err = ss.stream.Send(&isrdv1.SessionResponse{Frame: &isrdv1.SessionResponse_Welcome{Welcome: &isrdv1.Welcome{
 		Protocol:         protocol,
 		SessionId:        ss.id,
 		Position:         wirePosition(ss.sent),
@@ -200,7 +203,7 @@ func (ss *session) write(ctx context.Context) error {
 			}
 		}
 		if !open {
-			return ss.goAway()
+			return ss.goAway(ctx)
 		}
 	}
 }
@@ -208,47 +211,67 @@ func (ss *session) write(ctx context.Context) error {
 func (ss *session) sendEvents() (open bool, err error) {
 	messages, open := ss.events.Take()
 	var batch []*isrdv1.Event
+	size := 0
 	for _, m := range messages {
 		if !ss.sent.Before(m.Event.Position) { // it came between the subscription and the welcome
 			continue
 		}
 		ss.sent = m.Event.Position
-		if m.Reset == "" {
-			batch = append(batch, wireEvent(m.Event))
+		if m.Reset != "" {
+			ss.service.metrics.resets.Inc()
+			reset := &isrdv1.Reset{Position: wirePosition(m.Event.Position), Reason: m.Reset}
+			if err := ss.stream.Send(&isrdv1.SessionResponse{Frame: &isrdv1.SessionResponse_Reset_{Reset_: reset}}); err != nil {
+				return open, fmt.Errorf("send reset: %w", err)
+			}
 			continue
 		}
-		ss.service.metrics.resets.Inc()
-		reset := &isrdv1.Reset{Position: wirePosition(m.Event.Position), Reason: m.Reset}
-		if err := ss.stream.Send(&isrdv1.SessionResponse{Frame: &isrdv1.SessionResponse_Reset_{Reset_: reset}}); err != nil {
-			return open, fmt.Errorf("send reset: %w", err)
+		event := wireEvent(m.Event)
+		batch, size = append(batch, event), size+proto.Size(event)
+		if size > maxBatch {
+			if err := ss.sendBatch(batch); err != nil {
+				return open, err
+			}
+			batch, size = nil, 0
 		}
 	}
-	if len(batch) == 0 {
-		return open, nil
-	}
-	err = ss.stream.Send(&isrdv1.SessionResponse{Frame: &isrdv1.SessionResponse_Events{Events: &isrdv1.Events{Events: batch}}})
-	if err != nil {
-		return open, fmt.Errorf("send events: %w", err)
-	}
-	return open, nil
+	return open, ss.sendBatch(batch)
 }
 
-// goAway tells the client to come back to the next daemon.
-func (ss *session) goAway() error {
+func (ss *session) sendBatch(batch []*isrdv1.Event) error {
+	if len(batch) == 0 {
+		return nil
+	}
+	err := ss.stream.Send(&isrdv1.SessionResponse{Frame: &isrdv1.SessionResponse_Events{Events: &isrdv1.Events{Events: batch}}})
+	if err != nil {
+		return fmt.Errorf("send events: %w", err)
+	}
+	return nil
+}
+
+// goAway tells the client to come back to the next daemon, and answers what it has asked before. The stop of the server
+// bounds it.
+func (ss *session) goAway(ctx context.Context) error {
 	err := ss.stream.Send(&isrdv1.SessionResponse{Frame: &isrdv1.SessionResponse_GoAway{GoAway: &isrdv1.GoAway{Reason: "the daemon stops"}}})
 	if err != nil {
 		return fmt.Errorf("send go-away: %w", err)
 	}
-	return status.Error(codes.Unavailable, "the daemon stops")
-}
-
-// releaseAll frees the leases that the process can no longer fill, so that others need not wait for their TTL.
-func (ss *session) releaseAll() {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ss.stream.Context()), releaseLimit)
-	defer cancel()
-	for _, h := range ss.leases { // no request is under way any more
-		if _, err := ss.service.cache.Release(ctx, h.key, h.token, 0); err != nil {
-			ss.log.Warn("release lease of an ended session; it ends by its TTL", slog.String("key", h.key.Name), slog.Any("error", err))
+	answered := make(chan struct{})
+	go func() {
+		ss.close()
+		close(answered)
+	}()
+	for {
+		select {
+		case frame := <-ss.out:
+			if err := ss.stream.Send(frame); err != nil {
+				return fmt.Errorf("send: %w", err)
+			}
+		case <-answered:
+			if len(ss.out) == 0 { // the requests have ended, so nobody adds to it
+				return status.Error(codes.Unavailable, "the daemon stops")
+			}
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -36,15 +37,25 @@ type daemon struct {
 	stop   context.CancelFunc
 	done   chan error
 	socket string
+	brittle
 }
 
-// brittle panics when a lease of the key "/panic" is released.
-type brittle struct{ cache.Store }
+// brittle panics when a lease of the key "/panic" is released, and holds the release of "/slow" until it is let go.
+type brittle struct {
+	cache.Store
+	entered, goOn chan struct{}
+	releases      *atomic.Int64
+}
 
 func (b brittle) Release(ctx context.Context, k cache.Key, token uint64, keep time.Duration) (bool, error) {
-	if k.Name == "/panic" {
+	switch k.Name {
+	case "/panic":
 		panic("a bug")
+	case "/slow":
+		close(b.entered)
+		<-b.goOn
 	}
+	b.releases.Add(1)
 	return b.Store.Release(ctx, k, token, keep)
 }
 
@@ -56,7 +67,10 @@ func start(t testing.TB, cfg server.Config) *daemon {
 	}
 	h := new(hub.Hub)
 	cfg.Hub, cfg.Registerer = h, prometheus.NewRegistry()
-	cfg.Cache = cache.New(cache.Config{Store: brittle{store}, Log: store, Memory: store.Memory(), Embedded: true, Publisher: h, Registerer: prometheus.NewRegistry(), MaxEntryBytes: 32 << 20})
+	d := &daemon{t: t, done: make(chan error, 1), brittle: brittle{
+		Store: store, entered: make(chan struct{}), goOn: make(chan struct{}), releases: new(atomic.Int64),
+	}}
+	cfg.Cache = cache.New(cache.Config{Store: d.brittle, Log: store, Memory: store.Memory(), Embedded: true, Publisher: h, Registerer: prometheus.NewRegistry(), MaxEntryBytes: 32 << 20})
 	dir, err := os.MkdirTemp("", "isrd") // t.TempDir is too long for the path of a socket
 	if err != nil {
 		t.Fatal(err)
@@ -67,7 +81,7 @@ func start(t testing.TB, cfg server.Config) *daemon {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	d := &daemon{t: t, stop: stop, done: make(chan error, 1), socket: socket}
+	d.stop, d.socket = stop, socket
 	go func() { d.done <- server.New(cfg).Run(ctx, l) }()
 	d.conn, err = grpc.NewClient("unix://"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)))
@@ -349,7 +363,8 @@ func TestLargeBodyTravelsAside(t *testing.T) {
 	a := d.open("shop")
 	k := &isrdv1.Key{App: "shop", Build: &isrdv1.Build{BuildId: "b1"}, Space: isrdv1.Space_SPACE_ROUTE, Name: "/big"}
 	big := strings.Repeat("x", 20<<20)
-	if out, err := d.client.Set(t.Context(), &isrdv1.SetRequest{Key: k, Entry: page(big)}); err != nil || out.GetOutcome() != isrdv1.Outcome_OUTCOME_ACCEPTED {
+	miss := a.get(&isrdv1.GetRequest{Key: route("/big")})
+	if out, err := d.client.Set(t.Context(), &isrdv1.SetRequest{Key: k, Entry: page(big), Base: miss.GetBase()}); err != nil || out.GetOutcome() != isrdv1.Outcome_OUTCOME_ACCEPTED {
 		t.Fatal(out, err)
 	}
 	told := a.get(&isrdv1.GetRequest{Key: route("/big")})
