@@ -2,14 +2,10 @@ package server_test
 
 import (
 	"fmt"
-	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	isrdv1 "github.com/isrd/isrd/daemon/gen/isrd/v1"
 	"github.com/isrd/isrd/daemon/internal/server"
@@ -69,69 +65,5 @@ func TestStoppingDaemonAnswersWhatItWasAsked(t *testing.T) {
 	}
 	if got := s.ended(); got.Code() != codes.Unavailable {
 		t.Errorf("the session ended with %v", got)
-	}
-}
-
-func TestSocketOfABusyDaemonIsLeftAlone(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "s")
-	open := func(kind int) int {
-		fd, err := unix.Socket(unix.AF_UNIX, kind, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := unix.Close(fd); err != nil {
-				t.Error(err)
-			}
-		})
-		return fd
-	}
-	listener := open(unix.SOCK_STREAM)
-	if err := unix.Bind(listener, &unix.SockaddrUnix{Name: path}); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Listen(listener, 0); err != nil {
-		t.Fatal(err)
-	}
-	full := false
-	for range 16 { // until nobody more can get in
-		if err := unix.Connect(open(unix.SOCK_STREAM|unix.SOCK_NONBLOCK), &unix.SockaddrUnix{Name: path}); err != nil {
-			full = true
-			break
-		}
-	}
-	if !full {
-		t.Fatal("the backlog does not fill")
-	}
-	if l, err := server.Listen(t.Context(), "unix", path, 0o600); err == nil {
-		t.Errorf("it was taken away: %v", l.Close())
-	} else if !strings.Contains(err.Error(), "may belong to another daemon") {
-		t.Error(err)
-	}
-}
-
-func TestWhatACallMayNameIsBounded(t *testing.T) {
-	d := start(t, server.Config{})
-	many := make([]string, 2000)
-	long := strings.Repeat("a", 8<<10)
-	get := func(k *isrdv1.Key, soft ...string) error {
-		_, err := d.client.Get(t.Context(), &isrdv1.GetRequest{Key: k, SoftTags: soft, NoLease: true})
-		return err
-	}
-	app, build := besides(route("/p")), besides(route("/p"))
-	app.App, build.Build.DeploymentId = long, long
-	marks := make([]*isrdv1.Revalidation, 5000)
-	for i := range marks {
-		marks[i] = &isrdv1.Revalidation{Tag: "t"}
-	}
-	_, tooMany := d.client.Revalidate(t.Context(), &isrdv1.RevalidateRequest{App: "shop", Revalidations: marks})
-	_, noBase := d.client.Set(t.Context(), &isrdv1.SetRequest{Key: besides(route("/p")), Entry: page("x")})
-	for what, err := range map[string]error{
-		"2000 soft tags": get(besides(route("/p")), many...), "a long soft tag": get(besides(route("/p")), long),
-		"a long app": get(app), "a long build": get(build), "5000 marks": tooMany, "a set without a base": noBase,
-	} {
-		if status.Code(err) != codes.InvalidArgument {
-			t.Errorf("%s: %v", what, err)
-		}
 	}
 }

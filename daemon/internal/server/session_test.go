@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -484,40 +482,28 @@ func TestStoppingDaemonTellsItsSessionsToGoAway(t *testing.T) {
 	}
 }
 
-func TestSocketRules(t *testing.T) {
-	dir := t.TempDir()
-	file := filepath.Join(dir, "file")
-	if err := os.WriteFile(file, []byte("precious"), 0o600); err != nil {
-		t.Fatal(err)
+func TestWhatACallMayNameIsBounded(t *testing.T) {
+	d := start(t, server.Config{})
+	many := make([]string, 2000)
+	long := strings.Repeat("a", 8<<10)
+	get := func(k *isrdv1.Key, soft ...string) error {
+		_, err := d.client.Get(t.Context(), &isrdv1.GetRequest{Key: k, SoftTags: soft, NoLease: true})
+		return err
 	}
-	if _, err := server.Listen(t.Context(), "unix", file, 0o600); err == nil || !strings.Contains(err.Error(), "no socket") {
-		t.Errorf("listening on a file: %v", err)
+	app, build := besides(route("/p")), besides(route("/p"))
+	app.App, build.Build.DeploymentId = long, long
+	marks := make([]*isrdv1.Revalidation, 5000)
+	for i := range marks {
+		marks[i] = &isrdv1.Revalidation{Tag: "t"}
 	}
-	if got, err := os.ReadFile(file); err != nil || string(got) != "precious" {
-		t.Errorf("the file is %q, %v", got, err)
-	}
-	socket := filepath.Join(dir, "made", "isrd.sock")
-	first, err := server.Listen(t.Context(), "unix", socket, 0o640)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if info, err := os.Stat(socket); err != nil || info.Mode().Perm() != fs.FileMode(0o640) {
-		t.Errorf("mode %v, %v", info.Mode(), err)
-	}
-	if _, err := server.Listen(t.Context(), "unix", socket, 0o600); err == nil || !strings.Contains(err.Error(), "another daemon") {
-		t.Errorf("listening where another daemon answers: %v", err)
-	}
-	if l, ok := first.(*net.UnixListener); ok {
-		l.SetUnlinkOnClose(false) // as kill -9 leaves it
-	}
-	if err := first.Close(); err != nil {
-		t.Fatal(err)
-	}
-	second, err := server.Listen(t.Context(), "unix", socket, 0o600)
-	if err != nil {
-		t.Fatalf("listening where a daemon died: %v", err)
-	}
-	if err := second.Close(); err != nil {
-		t.Error(err)
+	_, tooMany := d.client.Revalidate(t.Context(), &isrdv1.RevalidateRequest{App: "shop", Revalidations: marks})
+	_, noBase := d.client.Set(t.Context(), &isrdv1.SetRequest{Key: besides(route("/p")), Entry: page("x")})
+	for what, err := range map[string]error{
+		"2000 soft tags": get(besides(route("/p")), many...), "a long soft tag": get(besides(route("/p")), long),
+		"a long app": get(app), "a long build": get(build), "5000 marks": tooMany, "a set without a base": noBase,
+	} {
+		if status.Code(err) != codes.InvalidArgument {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
 }
