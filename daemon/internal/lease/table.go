@@ -21,35 +21,48 @@ type grant struct {
 // NewTable returns an empty table.
 func NewTable() *Table { return &Table{grants: make(map[string]grant)} }
 
-// Acquire grants the lease of key, unless another one lives: then left is how long that one will, and token is one by
-// which a write without a lease may compete. previous is the largest token known for the key, and override takes the
-// lease from whoever has it. now is in milliseconds by the store's clock, here and below.
-func (t *Table) Acquire(l Lease, previous uint64, now int64, override bool) (token uint64, left time.Duration, ok bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	token = t.next(previous, now)
-	if left := t.left(l.Key, now); left > 0 && !override {
-		return token, left, false
-	}
-	ttl := max(l.TTL, time.Millisecond)
-	t.grants[l.Key] = grant{token: token, holder: l.Holder, expires: now + ttl.Milliseconds()}
-	return token, ttl, true
+// Standing is how it stands with the lease of a key.
+type Standing struct {
+	// Token is that of the lease, if it was granted; otherwise one by which a write without a lease may compete.
+	Token uint64
+	// Granted says that the caller has the lease.
+	Granted bool
+	// Kept says that nobody has the lease and nobody is granted it until Left is over; see Release.
+	Kept bool
+	// Left is how long the lease lives, whoever has it, or is kept; 0: it can be had.
+	Left time.Duration
 }
 
-// Look is Acquire without the wish for the lease; left is 0 if nobody has it.
-func (t *Table) Look(key string, previous uint64, now int64) (token uint64, left time.Duration) {
+// Acquire grants the lease of key, unless another one lives. previous is the largest token known for the key, and
+// override takes the lease from whoever has it. now is in milliseconds by the store's clock, here and below.
+func (t *Table) Acquire(l Lease, previous uint64, now int64, override bool) Standing {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.next(previous, now), t.left(key, now)
+	s := t.standing(l.Key, previous, now)
+	if s.Left > 0 && !override {
+		return s
+	}
+	ttl := max(l.TTL, time.Millisecond)
+	t.grants[l.Key] = grant{token: s.Token, holder: l.Holder, expires: now + ttl.Milliseconds()}
+	return Standing{Token: s.Token, Granted: true, Left: ttl}
+}
+
+// Look is Acquire without the wish for the lease.
+func (t *Table) Look(key string, previous uint64, now int64) Standing {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.standing(key, previous, now)
+}
+
+func (t *Table) standing(key string, previous uint64, now int64) Standing {
+	g := t.grants[key]
+	left := time.Duration(max(g.expires-now, 0)) * time.Millisecond
+	return Standing{Token: t.next(previous, now), Left: left, Kept: left > 0 && g.holder == released}
 }
 
 func (t *Table) next(previous uint64, now int64) uint64 {
 	t.newest = NextToken(max(previous, t.newest), now)
 	return t.newest
-}
-
-func (t *Table) left(key string, now int64) time.Duration {
-	return time.Duration(max(t.grants[key].expires-now, 0)) * time.Millisecond
 }
 
 // Release ends the lease, if token is the one that holds it. With keep, nobody is granted the key for that long: the

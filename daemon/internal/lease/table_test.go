@@ -36,51 +36,56 @@ func TestNextToken(t *testing.T) {
 	}
 }
 
+// acquire is Acquire of what was granted before nothing.
+func acquire(t *lease.Table, key, holder string, at int64) lease.Standing {
+	return t.Acquire(of(key, holder), 0, at, false)
+}
+
 func TestTableGrantsOneAtATime(t *testing.T) {
 	table := lease.NewTable()
-	token, left, ok := table.Acquire(of("k", "a"), 0, now, false)
-	if !ok || left != 30*time.Second || token != uint64(now)*1000 {
-		t.Fatalf("first: got %d, %v, %v", token, left, ok)
+	first := acquire(table, "k", "a", now)
+	if want := (lease.Standing{Token: uint64(now) * 1000, Granted: true, Left: 30 * time.Second}); first != want {
+		t.Fatalf("first: got %+v, want %+v", first, want)
 	}
-	other, left, ok := table.Acquire(of("k", "b"), 0, now+10_000, false)
-	if ok || left != 20*time.Second {
-		t.Errorf("while it is held: got %v, %v", left, ok)
+	second := acquire(table, "k", "b", now+10_000)
+	if second.Granted || second.Kept || second.Left != 20*time.Second {
+		t.Errorf("while it is held: got %+v", second)
 	}
-	if other <= token {
-		t.Errorf("the competing token %d does not exceed the lease's %d", other, token)
+	if second.Token <= first.Token {
+		t.Errorf("the competing token %d does not exceed the lease's %d", second.Token, first.Token)
 	}
-	if _, left := table.Look("k", 0, now+10_000); left != 20*time.Second {
-		t.Errorf("look: %v left", left)
+	if is := table.Look("k", 0, now+10_000); is.Granted || is.Kept || is.Left != 20*time.Second {
+		t.Errorf("look: %+v", is)
 	}
-	if _, _, ok := table.Acquire(of("other", "b"), 0, now, false); !ok {
+	if !acquire(table, "other", "b", now).Granted {
 		t.Error("another key is held too")
 	}
-	if _, _, ok := table.Acquire(of("k", "b"), 0, now+29_999, false); ok {
+	if acquire(table, "k", "b", now+29_999).Granted {
 		t.Error("granted before the end")
 	}
-	if _, _, ok := table.Acquire(of("k", "b"), 0, now+30_000, false); !ok {
+	if !acquire(table, "k", "b", now+30_000).Granted {
 		t.Error("not granted after the end")
 	}
 }
 
 func TestTableOverride(t *testing.T) {
 	table := lease.NewTable()
-	first, _, _ := table.Acquire(of("k", "a"), 0, now, false)
-	second, left, ok := table.Acquire(of("k", "b"), 0, now, true)
-	if !ok || second <= first || left != 30*time.Second {
-		t.Fatalf("override: got %d after %d, %v, %v", second, first, left, ok)
+	first := acquire(table, "k", "a", now).Token
+	second := table.Acquire(of("k", "b"), 0, now, true)
+	if !second.Granted || second.Token <= first || second.Left != 30*time.Second {
+		t.Fatalf("override: got %+v after %d", second, first)
 	}
 	if table.Release("k", first, 0, now) {
 		t.Error("the lease that was taken away could still be released")
 	}
-	if !table.Release("k", second, 0, now) {
+	if !table.Release("k", second.Token, 0, now) {
 		t.Error("the new lease could not be released")
 	}
 }
 
 func TestTableRelease(t *testing.T) {
 	table := lease.NewTable()
-	token, _, _ := table.Acquire(of("k", "a"), 0, now, false)
+	token := acquire(table, "k", "a", now).Token
 	if table.Release("k", token+1, 0, now) || table.Release("other", token, 0, now) {
 		t.Error("released with a token that holds nothing")
 	}
@@ -90,25 +95,34 @@ func TestTableRelease(t *testing.T) {
 	if !table.Release("k", token, 0, now) || table.Release("k", token, 0, now) {
 		t.Error("want true once, then false")
 	}
-	if _, left := table.Look("k", 0, now); left != 0 {
-		t.Errorf("%v left after the release", left)
+	if is := table.Look("k", 0, now); is.Left != 0 || is.Kept {
+		t.Errorf("after the release: %+v", is)
 	}
 }
 
 func TestTableReleaseWithKeep(t *testing.T) {
 	table := lease.NewTable()
-	token, _, _ := table.Acquire(of("k", "a"), 0, now, false)
+	token := acquire(table, "k", "a", now).Token
 	if !table.Release("k", token, 5*time.Second, now) {
 		t.Fatal("not released")
 	}
 	if table.Release("k", token, 0, now) {
 		t.Error("what was given back could be released again, ending the delay")
 	}
-	if _, left, ok := table.Acquire(of("k", "a"), 0, now+4_999, false); ok || left != time.Millisecond {
-		t.Errorf("within the delay: got %v, %v", left, ok)
+	if is := acquire(table, "k", "a", now+4_999); is.Granted || !is.Kept || is.Left != time.Millisecond {
+		t.Errorf("within the delay: got %+v", is)
 	}
-	if _, _, ok := table.Acquire(of("k", "a"), 0, now+5_000, false); !ok {
-		t.Error("not granted after the delay")
+	if is := table.Look("k", 0, now+4_999); !is.Kept || is.Left != time.Millisecond {
+		t.Errorf("look within the delay: got %+v", is)
+	}
+	if is := table.Look("k", 0, now+5_000); is.Kept || is.Left != 0 {
+		t.Errorf("look after the delay: got %+v", is)
+	}
+	if is := acquire(table, "k", "a", now+5_000); !is.Granted || is.Kept {
+		t.Errorf("after the delay: got %+v", is)
+	}
+	if is := table.Acquire(of("k", "b"), 0, now, true); !is.Granted || is.Kept {
+		t.Errorf("override: got %+v", is)
 	}
 }
 
@@ -116,7 +130,8 @@ func TestTableTokensGrow(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	table, clock, last, stored := lease.NewTable(), now, uint64(0), uint64(0)
 	for range 50_000 {
-		token, _, ok := table.Acquire(lease.Lease{Key: "k", TTL: time.Duration(rng.IntN(4)) * time.Millisecond}, stored, clock, rng.IntN(3) == 0)
+		is := table.Acquire(lease.Lease{Key: "k", TTL: time.Duration(rng.IntN(4)) * time.Millisecond}, stored, clock, rng.IntN(3) == 0)
+		token := is.Token
 		if token <= last || token <= stored {
 			t.Fatalf("token %d after %d, stored %d", token, last, stored)
 		}
@@ -129,7 +144,7 @@ func TestTableTokensGrow(t *testing.T) {
 		case 2:
 			table.Sweep(clock)
 		case 3:
-			if ok {
+			if is.Granted {
 				table.Release("k", token, time.Duration(rng.IntN(2))*time.Millisecond, clock)
 			}
 		case 4:
@@ -161,10 +176,10 @@ func TestTableConcurrently(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			for range 200 {
-				token, _, ok := table.Acquire(of("k", "h"), 0, now, false)
+				is := acquire(table, "k", "h", now)
 				mu.Lock()
-				tokens[token]++
-				if ok {
+				tokens[is.Token]++
+				if is.Granted {
 					grants++
 				}
 				mu.Unlock()

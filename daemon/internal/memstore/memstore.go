@@ -103,14 +103,15 @@ func (s *Store) Read(ctx context.Context, key cache.Key, opt cache.ReadOptions) 
 			r.Entry = e
 		}
 	}
+	var is lease.Standing
 	if r.Entry != nil || !opt.Lease {
-		r.Token, r.Left = s.leases.Look(string(id), previous, now)
-		r.Held = r.Left > 0
-		return r, nil
+		is = s.leases.Look(string(id), previous, now)
+	} else {
+		l := lease.Lease{Key: string(id), Holder: opt.Holder, TTL: opt.TTL}
+		is = s.leases.Acquire(l, previous, now, opt.Override)
 	}
-	l := lease.Lease{Key: string(id), Holder: opt.Holder, TTL: opt.TTL}
-	r.Token, r.Left, r.Granted = s.leases.Acquire(l, previous, now, opt.Override)
-	r.Held = !r.Granted
+	r.Token, r.Granted, r.Kept, r.Left = is.Token, is.Granted, is.Kept, is.Left
+	r.Held = !is.Granted && is.Left > 0
 	return r, nil
 }
 

@@ -131,6 +131,7 @@ func (s *Store) read(ctx context.Context, key cache.Key, opt cache.ReadOptions) 
 	r.Granted = f.number() == 1
 	r.Left = time.Duration(f.number()) * time.Millisecond
 	r.Held = !r.Granted && r.Left > 0
+	r.Kept = f.number() == 1
 	if f.bad {
 		return cache.Reading{}, damaged, fmt.Errorf("read entry: %w: unexpected reply", cache.ErrUnavailable)
 	}

@@ -37,7 +37,7 @@ local function token_of(version)
   return tonumber(string.sub(version, 35), 16)
 end
 
--- lease_of returns token and remaining milliseconds of the lease that lives at key, or 0 and 0.
+-- lease_of returns token, remaining milliseconds and holder of the lease that lives at key, or 0, 0 and ''.
 -- A lease is stored as '<token> <holder>', with the time it lives; the holder of a released lease that keeps others away is \0released.
 local function lease_of(key)
   local value = redis.pcall('GET', key)

@@ -12,12 +12,14 @@
 --        3 token
 --        4 1 if the lease was granted
 --        5 how long the lease lives that was granted or is held by another, ms; 0: there is none
---        6 time, s
---        7 and µs
+--        6 1 if nobody has the lease and nobody is granted it until then: it was released to be kept
+--        7 time, s
+--        8 and µs
 
 local time = redis.call('TIME')
 local format, version, foreign = head(KEYS[1])
-local held, left = lease_of(KEYS[2])
+local held, left, holder = lease_of(KEYS[2])
+local kept = holder == '\0released' and 1 or 0
 
 local previous = held
 if version then
@@ -30,14 +32,14 @@ if foreign then
   unreadable = 'foreign'
 elseif version and newer(version, ARGV[1]) then
   if format == '1' then
-    return { redis.call('GET', KEYS[1]), '', token, 0, left, time[1], time[2] }
+    return { redis.call('GET', KEYS[1]), '', token, 0, left, kept, time[1], time[2] }
   end
   unreadable = 'format'
 end
 
 local granted = 0
 if ARGV[2] == '1' and (left == 0 or ARGV[3] == '1') then
-  granted, left = 1, tonumber(ARGV[5])
+  granted, left, kept = 1, tonumber(ARGV[5]), 0
   redis.call('SET', KEYS[2], string.format('%.0f', token) .. ' ' .. ARGV[4], 'PX', left)
 end
-return { false, unreadable, token, granted, left, time[1], time[2] }
+return { false, unreadable, token, granted, left, kept, time[1], time[2] }
