@@ -88,12 +88,15 @@ export class Client {
     const ended = this.#renders.close(write.key, write.begin);
     const { base, position, leaseToken } = ended;
     // Without any position nobody could tell what the content is older than.
-    if (this.#session.state === "away" || !(base || position)) return this.#keep(write, ended);
+    if (this.#session.state === "away" || !(base || position)) {
+      this.#giveBack(write.key, leaseToken);
+      return this.#keep(write, ended);
+    }
     const request = { key: write.key, leaseToken, ...(base ? { base } : {}), ...(position ? { position } : {}) };
     try {
       this.#judge(write.key, await this.#send(write, request));
     } catch (error) {
-      this.#failedWrite(write.key, error);
+      this.#failedWrite(write.key, leaseToken, error);
       if (this.#session.state !== "ready") this.#keep(write, ended);
     }
   }
@@ -112,7 +115,7 @@ export class Client {
     try {
       this.#judge(key, await this.#session.set((id) => encodeSetFrame(id, message)));
     } catch (error) {
-      this.#failedWrite(key, error);
+      this.#failedWrite(key, leaseToken, error);
     }
   }
 
@@ -120,13 +123,12 @@ export class Client {
   abandon(render: Render): void {
     if (!this.#renders.drop(render) || render.leaseToken === 0n) return;
     this.counters.releases += 1;
-    this.#session.release({ key: render.key, leaseToken: render.leaseToken });
+    this.#giveBack(render.key, render.leaseToken);
   }
 
   /** Nothing will be written for this key, although Next.js has rendered it. */
   abandonKey(key: EntryKey, begin: Begin): void {
-    const { leaseToken } = this.#renders.close(key, begin);
-    if (leaseToken !== 0n) this.#session.release({ key, leaseToken });
+    this.#giveBack(key, this.#renders.close(key, begin).leaseToken);
   }
 
   /** Marks tags, here at once and in the fleet before it returns, unless the daemon is away. */
@@ -189,7 +191,7 @@ export class Client {
     };
     const { aside, maxEntry } = this.#session.limits;
     const message = sizeSetRequest({ request, entry, parts });
-    if (message.bytes > maxEntry) throw this.#tooLarge(write.key, message.bytes, request.leaseToken);
+    if (message.bytes > maxEntry) throw this.#tooLarge(message.bytes);
     if (message.bytes <= aside) return this.#session.set((id) => encodeSetFrame(id, message));
     const keyed = { ...request, key: { ...write.key, ...this.#identity } };
     const unary = encodeSized(sizeSetRequest({ request: keyed, entry, parts }));
@@ -200,8 +202,7 @@ export class Client {
     return this.#timeoutMs + Math.ceil(bytes / ASIDE_BYTES_PER_MS);
   }
 
-  #tooLarge(key: EntryKey, bytes: number, leaseToken: bigint): RefusedError {
-    if (leaseToken !== 0n) this.#session.release({ key, leaseToken });
+  #tooLarge(bytes: number): RefusedError {
     return new RefusedError(8, `it has ${bytes} bytes, and the daemon takes ${this.#session.limits.maxEntry}`);
   }
 
@@ -215,8 +216,14 @@ export class Client {
     }
   }
 
-  #failedWrite(key: EntryKey, error: unknown): void {
+  #giveBack(key: EntryKey, leaseToken: bigint): void {
+    if (leaseToken !== 0n) this.#session.release({ key, leaseToken });
+  }
+
+  /** A write that was sent and not answered may yet be done, and end its lease; any other never will. */
+  #failedWrite(key: EntryKey, leaseToken: bigint, error: unknown): void {
     this.#count(error);
+    if (!(error instanceof IsrdError && error.code === "timeout")) this.#giveBack(key, leaseToken);
     if (!(error instanceof RefusedError)) return;
     this.counters.setsRefused += 1;
     this.#log.warnSeldom("set", `"${key.name}" is not cached: ${error.message}`);

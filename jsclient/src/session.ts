@@ -2,13 +2,14 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { Applied } from "./applied.js";
 import { type Deferred, deferred, within } from "./deadline.js";
 import { Delivery } from "./delivery.js";
-import { IsrdError, messageOf } from "./errors.js";
-import type { GetRequestSchema, GetResponse, ReleaseRequestSchema, SetResponse } from "./gen/isrd/v1/cache_pb.js";
+import { IsrdError } from "./errors.js";
+import type { GetRequestSchema, GetResponse, SetResponse } from "./gen/isrd/v1/cache_pb.js";
 import type { Position } from "./gen/isrd/v1/entry_pb.js";
 import type { Welcome } from "./gen/isrd/v1/session_pb.js";
 import { greet, type LinkObserver } from "./greeting.js";
 import type { Link, ResponseFrame } from "./link.js";
 import type { TagMark } from "./outbox.js";
+import { type Release, Releases } from "./releases.js";
 import { isLasting, Report } from "./report.js";
 import type { SessionOptions, SessionState } from "./session-options.js";
 import type { Transport, UnaryMethod } from "./transport.js";
@@ -43,6 +44,7 @@ const DRAIN_LIMIT_MS = 30_000;
 export class Session {
   readonly #options: SessionOptions;
   readonly #delivery: Delivery;
+  readonly #releases: Releases;
   readonly #report: Report;
   readonly #observer: LinkObserver;
   readonly #applied = new Applied();
@@ -64,6 +66,7 @@ export class Session {
   constructor(options: SessionOptions) {
     this.#options = options;
     this.#delivery = new Delivery(options.log);
+    this.#releases = new Releases(options.log, options.timeoutMs);
     this.#report = new Report(options.log);
     this.#observer = {
       welcomed: (link, welcome) => this.#welcomed(link, welcome),
@@ -132,11 +135,14 @@ export class Session {
     return this.#applied.reached(position, timeoutMs);
   }
 
-  /** Gives a lease back, if the daemon is there to take it. Without a connection the lease is gone anyway. */
-  release(request: MessageInitShape<typeof ReleaseRequestSchema>): void {
-    this.#link
-      ?.request({ case: "release", value: request }, { timeoutMs: this.#options.timeoutMs })
-      .catch((error: unknown) => this.#options.log.debug(`a lease was not released: ${messageOf(error)}`));
+  /**
+   * Gives a lease back; to a daemon that is silent, as soon as it answers again. Without a connection the lease is gone
+   * anyway.
+   */
+  release(release: Release): void {
+    if (!this.#bound) return;
+    this.#releases.remember(release);
+    if (this.#link) this.#releases.send(this.#link);
   }
 
   /**
@@ -247,6 +253,7 @@ export class Session {
     this.#link = link;
     this.#state = "ready";
     this.#failures = 0;
+    this.#releases.send(link);
     this.#report.connected(this.#where);
     this.#options.onReady?.();
     this.#opening?.resolve();
@@ -266,6 +273,7 @@ export class Session {
         break;
       case "pong":
         this.#applied.advance(frame.value.position);
+        this.#releases.send(link);
         break;
       case "goAway":
         this.#moveOn(link, frame.value.reason, frame.value.reconnectAfterMs);
@@ -319,6 +327,7 @@ export class Session {
 
   #unbind(): Link | undefined {
     const link = this.#bound;
+    this.#releases.clear();
     this.#bound = undefined;
     this.#link = undefined;
     return link;

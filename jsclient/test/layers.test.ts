@@ -43,9 +43,10 @@ const ALLOWED: Record<string, string[]> = {
   link: ["errors", "gen", "transport", "wire", "@bufbuild/protobuf"],
   greeting: ["deadline", "errors", "gen", "link", "transport", "@bufbuild/protobuf"],
   delivery: ["errors", "link", "log", "outbox"],
+  releases: ["errors", "gen", "link", "log", "@bufbuild/protobuf"],
   "session-options": ["address", "gen", "log", "transport", "@bufbuild/protobuf"],
   session: [
-    ...["applied", "deadline", "delivery", "errors", "gen", "greeting", "link", "outbox", "report"],
+    ...["applied", "deadline", "delivery", "errors", "gen", "greeting", "link", "outbox", "releases", "report"],
     ...["session-options", "transport", "@bufbuild/protobuf"],
   ],
   // The handler.

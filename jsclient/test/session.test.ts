@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, type TestContext, test } from "node:test";
+import type CacheHandler from "../src/cache-handler.js";
 import { IsrdError } from "../src/errors.js";
 import { Space } from "../src/gen/isrd/v1/entry_pb.js";
 import type { HostGetContext } from "../src/next/values.js";
@@ -316,6 +317,38 @@ describe("a daemon that hangs", () => {
     const { ms } = await timed(() => host.handler().set("/other", appPage("x"), hour));
     assert.ok(ms < 900, `took ${ms} ms`);
     assert.deepEqual((await host.handler().get("/other", PAGE))?.value, appPage("x"), "kept here for the time being");
+  });
+
+  test("leases of renders that end while it hangs are given back when it goes on", async (t) => {
+    const { host, daemon } = await ready(t);
+    const ends = {
+      "/set": (handler: CacheHandler) => handler.set("/set", appPage("x"), hour),
+      "/dynamic": (handler: CacheHandler) => handler.set("/dynamic", appPage("x"), { cacheControl: { revalidate: 0 } }),
+    };
+    const renderers = await Promise.all(
+      Object.entries(ends).map(async ([key, end]) => {
+        const handler = host.handler();
+        assert.equal(await handler.get(key, PAGE), null);
+        return () => end(handler);
+      }),
+    );
+    assert.equal(daemon.store.leases, 2);
+    daemon.deaf = true;
+    await until("it is known to hang", () => host.runtime.session.state === "away", 3000);
+    for (const end of renderers) await end();
+    daemon.listen();
+    await until("they are given back", () => daemon.store.leases === 0);
+  });
+
+  test("a lease whose set or release finds the queue full is given back when there is room", async (t) => {
+    const { host, daemon, peer } = await ready(t);
+    const handler = host.handler();
+    assert.equal(await handler.get("/p", PAGE), null);
+    peer.queue = 0;
+    await handler.set("/p", appPage("x"), hour);
+    assert.equal(host.runtime.client.counters.overloads, 1);
+    peer.queue = Number.POSITIVE_INFINITY;
+    await until("it is given back", () => daemon.store.leases === 0);
   });
 
   test("one slow answer is a miss, is withdrawn, and harms nobody else", async (t) => {
