@@ -31,14 +31,14 @@ func newClient(cfg Config) (redis.UniversalClient, error) {
 			SentinelUsername: a.sentinelUsername, SentinelPassword: a.sentinelPassword,
 			Username: a.username, Password: a.password, DB: a.db, TLSConfig: a.tls,
 			ClientName: clientName, DisableIdentity: true, Protocol: protocol,
-			MaxRetries: -1, DialerRetries: 1, DialTimeout: cfg.DialTimeout, PoolSize: cfg.PoolSize, PoolTimeout: cfg.OpTimeout,
+			MaxRetries: -1, DialerRetries: 1, DialTimeout: cfg.DialTimeout, PoolSize: cfg.PoolSize, PoolTimeout: cfg.poolTimeout(),
 			ReadTimeout: socketTimeout, WriteTimeout: socketTimeout, ContextTimeoutEnabled: true,
 		}), nil
 	case cluster:
 		return redis.NewClusterClient(&redis.ClusterOptions{
 			Addrs: a.hosts, Username: a.username, Password: a.password, TLSConfig: a.tls,
 			ClientName: clientName, DisableIdentity: true, Protocol: protocol, MaintNotificationsConfig: noMaintenance(),
-			MaxRetries: -1, DialerRetries: 1, DialTimeout: cfg.DialTimeout, PoolSize: cfg.PoolSize, PoolTimeout: cfg.OpTimeout,
+			MaxRetries: -1, DialerRetries: 1, DialTimeout: cfg.DialTimeout, PoolSize: cfg.PoolSize, PoolTimeout: cfg.poolTimeout(),
 			ReadTimeout: socketTimeout, WriteTimeout: socketTimeout, ContextTimeoutEnabled: true,
 			DisableRoutingPolicies: true,
 		}), nil
@@ -46,7 +46,7 @@ func newClient(cfg Config) (redis.UniversalClient, error) {
 		return redis.NewClient(&redis.Options{
 			Network: a.network, Addr: a.hosts[0], Username: a.username, Password: a.password, DB: a.db, TLSConfig: a.tls,
 			ClientName: clientName, DisableIdentity: true, Protocol: protocol, MaintNotificationsConfig: noMaintenance(),
-			MaxRetries: -1, DialerRetries: 1, DialTimeout: cfg.DialTimeout, PoolSize: cfg.PoolSize, PoolTimeout: cfg.OpTimeout,
+			MaxRetries: -1, DialerRetries: 1, DialTimeout: cfg.DialTimeout, PoolSize: cfg.PoolSize, PoolTimeout: cfg.poolTimeout(),
 			ReadTimeout: socketTimeout, WriteTimeout: socketTimeout, ContextTimeoutEnabled: true,
 		}), nil
 	}

@@ -63,5 +63,9 @@ func (c Config) writeTimeout(size int) time.Duration {
 	return c.OpTimeout + time.Duration(size)*time.Second/writeRate
 }
 
+// poolTimeout bounds the wait for a free connection. It is less than OpTimeout: that none is free is the daemon's doing and
+// must be told from a Redis that does not answer, and some time must be left for the operation.
+func (c Config) poolTimeout() time.Duration { return c.OpTimeout / 2 }
+
 // loadTimeout bounds the loading of a log's whole table, which may have many tags; nobody waits for it but Follow.
 func (c Config) loadTimeout() time.Duration { return 10 * c.OpTimeout }

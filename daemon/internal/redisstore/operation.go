@@ -21,6 +21,7 @@ const (
 	outcomeError    = "error"    // Redis answered with an error
 	outcomeTimeout  = "timeout"  // Redis did not answer in time
 	outcomeFailed   = "failed"   // no connection, or it broke
+	outcomeBusy     = "busy"     // every connection was in use: says nothing of Redis
 )
 
 // run runs a script and learns from the time in its reply. Every script's time is where timeIn says.
@@ -96,7 +97,9 @@ func outcomeOf(ctx context.Context, err error, hurried bool) string {
 		return outcomeError
 	case ctx.Err() != nil:
 		return outcomeCanceled
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, redis.ErrPoolTimeout):
+	case errors.Is(err, redis.ErrPoolTimeout):
+		return outcomeBusy
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		if hurried {
 			return outcomeCanceled
 		}
