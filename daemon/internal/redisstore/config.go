@@ -34,7 +34,8 @@ type Config struct {
 	PoolSize int
 	// DialTimeout bounds the opening of a connection. Default 1 s.
 	DialTimeout time.Duration
-	// OpTimeout bounds every operation, also while Redis hangs; a write gets more, according to its size. The context's
+	// OpTimeout bounds every operation, also while Redis hangs; a large value gets more, according to
+	// its size. The context's
 	// deadline counts if it is earlier. Default 150 ms.
 	OpTimeout time.Duration
 	// Coder packs the values.
@@ -56,11 +57,24 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// writeRate is the slowest network that a write of any size must get through, in bytes per second.
-const writeRate = 16 << 20
+// transferRate is the slowest network that a value of any size must get through, in bytes per second.
+const transferRate = 16 << 20
 
-func (c Config) writeTimeout(size int) time.Duration {
-	return c.OpTimeout + time.Duration(size)*time.Second/writeRate
+// largeValue is how many bytes count as large: they are read in a step of their own, which knows how much time it needs.
+const largeValue = 1 << 20
+
+// limit bounds an operation.
+type limit struct {
+	within time.Duration
+	// large says that being late tells more of the network and the size than of Redis.
+	large bool
+}
+
+func (c Config) small() limit { return limit{within: c.OpTimeout} }
+
+// transfer is the limit of what moves a value of this many bytes.
+func (c Config) transfer(size int) limit {
+	return limit{within: c.OpTimeout + time.Duration(size)*time.Second/transferRate, large: size > largeValue}
 }
 
 // poolTimeout bounds the wait for a free connection. It is less than OpTimeout: that none is free is the daemon's doing and

@@ -2,7 +2,8 @@
 // every daemon that is given the same Redis and prefix. It is the only package that knows Redis.
 //
 // Every step on a key is one script, and so one round trip: reading with the lease, writing with the version check,
-// appending to the log. No command grows with the number of keys. A command is sent once: what timed out may have been
+// appending to the log. Only the bytes of a large value are read by a second command, in the time that their number needs.
+// No command grows with the number of keys. A command is sent once: what timed out may have been
 // done, and is not done again behind the caller's back.
 //
 // Under <prefix>:1: there are, with one hash slot for the first two and one for the last two,

@@ -132,7 +132,7 @@ func (s *Store) Append(ctx context.Context, app string, revalidations []tag.Reva
 	for _, r := range revalidations {
 		args = append(args, r.Tag, expiry(r))
 	}
-	reply, err := s.run(ctx, appendScript, s.config.OpTimeout, []string{s.keys.log(app), s.keys.events(app)}, args...)
+	reply, err := s.run(ctx, appendScript, s.config.small(), []string{s.keys.log(app), s.keys.events(app)}, args...)
 	if err != nil {
 		return tag.Position{}, fmt.Errorf("append to log of %q: %w", app, err)
 	}
@@ -153,7 +153,7 @@ func (s *Store) Append(ctx context.Context, app string, revalidations []tag.Reva
 // catchUp brings a follower up to date with its log. One is at work per app.
 func (s *Store) catchUp(ctx context.Context, f *follow) error {
 	known, loaded, whole := f.state()
-	reply, err := s.run(ctx, loadScript, s.config.loadTimeout(), []string{s.keys.log(f.app), s.keys.events(f.app)},
+	reply, err := s.run(ctx, loadScript, limit{within: s.config.loadTimeout()}, []string{s.keys.log(f.app), s.keys.events(f.app)},
 		strconv.FormatUint(known.Epoch, 10), strconv.FormatUint(known.Seq, 10), known.Nonce, streamLength, bit(whole),
 		s.keys.channel(f.app))
 	if err != nil {

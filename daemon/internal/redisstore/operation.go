@@ -21,13 +21,14 @@ const (
 	outcomeError    = "error"    // Redis answered with an error
 	outcomeTimeout  = "timeout"  // Redis did not answer in time
 	outcomeFailed   = "failed"   // no connection, or it broke
+	outcomeSlow     = "slow"     // a large value did not get through in time
 	outcomeBusy     = "busy"     // every connection was in use: says nothing of Redis
 )
 
 // run runs a script and learns from the time in its reply. Every script's time is where timeIn says.
-func (s *Store) run(ctx context.Context, sc script, limit time.Duration, names []string, args ...any) ([]any, error) {
+func (s *Store) run(ctx context.Context, sc script, l limit, names []string, args ...any) ([]any, error) {
 	var reply []any
-	err := s.do(ctx, sc.name, limit, func(ctx context.Context) (err error) {
+	err := s.do(ctx, sc.name, l, func(ctx context.Context) (err error) {
 		sent := time.Now()
 		if reply, err = sc.run(ctx, s.client, names, args...); err == nil {
 			if micros, ok := timeIn(sc.name, reply); ok {
@@ -53,27 +54,30 @@ func timeIn(name string, reply []any) (micros int64, ok bool) {
 	return micros, !f.bad
 }
 
-// do carries out one operation within limit, unless there is no use in it now. The error wraps cache.ErrUnavailable.
-func (s *Store) do(ctx context.Context, op string, limit time.Duration, f func(context.Context) error) error {
+// do carries out one operation within its limit, unless there is no use in it now. The error wraps cache.ErrUnavailable.
+func (s *Store) do(ctx context.Context, op string, l limit, f func(context.Context) error) error {
 	if err := s.breaker.allow(); err != nil {
 		s.metrics.duration.WithLabelValues(op, outcomeRefused).Observe(0)
 		return fmt.Errorf("%w: %w", cache.ErrUnavailable, err)
 	}
-	return s.try(ctx, op, limit, f)
+	return s.try(ctx, op, l, f)
 }
 
-// try carries out one operation within limit. The error wraps cache.ErrUnavailable.
-func (s *Store) try(ctx context.Context, op string, limit time.Duration, f func(context.Context) error) error {
+// try carries out one operation within its limit. The error wraps cache.ErrUnavailable.
+func (s *Store) try(ctx context.Context, op string, l limit, f func(context.Context) error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("%w: %w", cache.ErrUnavailable, context.Cause(ctx))
 	}
 	begun := time.Now()
 	deadline, ok := ctx.Deadline()
-	hurried := ok && deadline.Before(begun.Add(limit))
-	bounded, cancel := context.WithTimeout(ctx, limit)
+	hurried := ok && deadline.Before(begun.Add(l.within))
+	bounded, cancel := context.WithTimeout(ctx, l.within)
 	defer cancel()
 	err := f(bounded)
 	outcome := outcomeOf(ctx, err, hurried)
+	if outcome == outcomeTimeout && l.large {
+		outcome = outcomeSlow
+	}
 	s.metrics.duration.WithLabelValues(op, outcome).Observe(time.Since(begun).Seconds())
 	switch outcome {
 	case outcomeOK:

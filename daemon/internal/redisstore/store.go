@@ -93,7 +93,7 @@ func (s *Store) Close() error {
 
 // Ping asks whether Redis answers, also while operations fail at once. The error wraps cache.ErrUnavailable.
 func (s *Store) Ping(ctx context.Context) error {
-	return s.try(ctx, "ping", s.config.OpTimeout, func(ctx context.Context) error { return ping(ctx, s.client) })
+	return s.try(ctx, "ping", s.config.small(), func(ctx context.Context) error { return ping(ctx, s.client) })
 }
 
 // Now implements cache.Store.
@@ -101,67 +101,6 @@ func (s *Store) Now() int64 { return s.clock.now() }
 
 // maxExact is the largest number that a script can count with; epochs, seqs and tokens stay far below.
 const maxExact = 1 << 53
-
-// Read implements cache.Store. It is one round trip, or two if the value there cannot be read and the lease is wanted.
-func (s *Store) Read(ctx context.Context, key cache.Key, opt cache.ReadOptions) (cache.Reading, error) {
-	r, damaged, err := s.read(ctx, key, opt)
-	if err != nil && !damaged.IsZero() && opt.Lease {
-		// The script took the value for a good one and granted nothing. Nobody will repair it but the next write.
-		unreadable := err
-		opt.Judged = damaged
-		if r, _, err = s.read(ctx, key, opt); err == nil && r.Entry == nil {
-			err = unreadable
-		}
-	}
-	return r, err
-}
-
-// read is Read, once. damaged is the version of a value that is newer than judged and cannot be read.
-func (s *Store) read(ctx context.Context, key cache.Key, opt cache.ReadOptions) (r cache.Reading, damaged cache.Version, err error) {
-	id := key.ID()
-	reply, err := s.run(ctx, readScript, s.config.OpTimeout, []string{s.keys.entry(id), s.keys.lease(id)},
-		opt.Judged.String(), bit(opt.Lease), bit(opt.Override), opt.Holder, max(opt.TTL, time.Millisecond).Milliseconds())
-	if err != nil {
-		return r, damaged, fmt.Errorf("read entry: %w", err)
-	}
-	f := fields{list: reply}
-	value, there := f.optional()
-	kind := f.text()
-	r.Token = f.number()
-	r.Granted = f.number() == 1
-	r.Left = time.Duration(f.number()) * time.Millisecond
-	r.Held = !r.Granted && r.Left > 0
-	r.Kept = f.number() == 1
-	if f.bad {
-		return cache.Reading{}, damaged, fmt.Errorf("read entry: %w: unexpected reply", cache.ErrUnavailable)
-	}
-	switch {
-	case there:
-		if r.Entry, damaged, err = decode(s.coder, key, []byte(value)); err == nil {
-			return r, cache.Version{}, nil
-		}
-	case kind != "":
-		err = unreadable(kind, errors.New("not a value of this isrd; a newer write replaces it"))
-	default:
-		return r, damaged, nil
-	}
-	s.noteUnreadable(key, err)
-	return r, damaged, fmt.Errorf("read entry: %w", err)
-}
-
-// noteUnreadable counts every such value and logs the first of each kind: there may be thousands of them.
-func (s *Store) noteUnreadable(key cache.Key, err error) {
-	var u *unreadableError
-	if !errors.As(err, &u) {
-		return
-	}
-	s.metrics.unreadable.WithLabelValues(u.kind).Inc()
-	if _, before := s.said.LoadOrStore(u.kind, true); !before {
-		s.log.Warn("stored value is unreadable and counts as absent; more of the kind are only counted",
-			slog.String("kind", u.kind), slog.String("app", key.App), slog.String("key", key.Name),
-			slog.String("redis_key", s.keys.entry(key.ID())), slog.Any("error", err))
-	}
-}
 
 // Write implements cache.Store. An entry that cannot be encoded is an error that does not wrap cache.ErrUnavailable.
 func (s *Store) Write(ctx context.Context, e *cache.Entry, opt cache.WriteOptions) (bool, error) {
@@ -173,7 +112,7 @@ func (s *Store) Write(ctx context.Context, e *cache.Entry, opt cache.WriteOption
 		return false, fmt.Errorf("write entry: %w", err)
 	}
 	id := e.Key.ID()
-	reply, err := s.run(ctx, writeScript, s.config.writeTimeout(len(value)), []string{s.keys.entry(id), s.keys.lease(id)},
+	reply, err := s.run(ctx, writeScript, s.config.transfer(len(value)), []string{s.keys.entry(id), s.keys.lease(id)},
 		e.Version.String(), max(e.Lifetime.TTL(), time.Millisecond).Milliseconds(), strconv.FormatUint(opt.Lease, 10),
 		bit(opt.OnlyIfAbsent), s.keys.channel(e.Key.App), string(id), value)
 	if err != nil {
@@ -186,7 +125,7 @@ func (s *Store) Write(ctx context.Context, e *cache.Entry, opt cache.WriteOption
 // Release implements cache.Store.
 func (s *Store) Release(ctx context.Context, key cache.Key, token uint64, keep time.Duration) (bool, error) {
 	id := key.ID()
-	reply, err := s.run(ctx, releaseScript, s.config.OpTimeout, []string{s.keys.lease(id)},
+	reply, err := s.run(ctx, releaseScript, s.config.small(), []string{s.keys.lease(id)},
 		strconv.FormatUint(token, 10), max(keep, 0).Milliseconds(), s.keys.channel(key.App), string(id))
 	if err != nil {
 		return false, fmt.Errorf("release lease: %w", err)

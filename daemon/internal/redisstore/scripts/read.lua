@@ -7,14 +7,16 @@
 --        3 '1' to take it from whoever has it
 --        4 holder
 --        5 how long the lease is to live, ms
+--        6 how many bytes of a value are returned; of a larger one only its size
 -- Result 1 the stored value, or nil
---        2 '' or why a value that is there was not returned: 'format', 'foreign'
+--        2 '' or why a value that is there was not returned: 'format', 'foreign', 'large'
 --        3 token
 --        4 1 if the lease was granted
 --        5 how long the lease lives that was granted or is held by another, ms; 0: there is none
 --        6 1 if nobody has the lease and nobody is granted it until then: it was released to be kept
---        7 time, s
---        8 and µs
+--        7 size of the value that was not returned because it is large; else 0
+--        8 time, s
+--        9 and µs
 
 local time = redis.call('TIME')
 local format, version, foreign = head(KEYS[1])
@@ -32,7 +34,11 @@ if foreign then
   unreadable = 'foreign'
 elseif version and newer(version, ARGV[1]) then
   if format == '1' then
-    return { redis.call('GET', KEYS[1]), '', token, 0, left, kept, time[1], time[2] }
+    local size = redis.call('STRLEN', KEYS[1])
+    if size > tonumber(ARGV[6]) then
+      return { false, 'large', token, 0, left, kept, size, time[1], time[2] }
+    end
+    return { redis.call('GET', KEYS[1]), '', token, 0, left, kept, 0, time[1], time[2] }
   end
   unreadable = 'format'
 end
@@ -42,4 +48,4 @@ if ARGV[2] == '1' and (left == 0 or ARGV[3] == '1') then
   granted, left, kept = 1, tonumber(ARGV[5]), 0
   redis.call('SET', KEYS[2], string.format('%.0f', token) .. ' ' .. ARGV[4], 'PX', left)
 end
-return { false, unreadable, token, granted, left, kept, time[1], time[2] }
+return { false, unreadable, token, granted, left, kept, 0, time[1], time[2] }

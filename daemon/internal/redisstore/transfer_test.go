@@ -1,0 +1,125 @@
+package redisstore_test
+
+import (
+	"crypto/rand"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/isrd/isrd/daemon/internal/cache"
+	"github.com/isrd/isrd/daemon/internal/cache/cachetest"
+	"github.com/isrd/isrd/daemon/internal/redisstore"
+	"github.com/isrd/isrd/daemon/internal/redisstore/redistest"
+)
+
+// network passes on what the server sends with at most rate bytes per second and connection, and gives its address.
+func network(t *testing.T, server *redistest.Server, rate int) string {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	t.Cleanup(func() {
+		_ = l.Close()
+		wg.Wait() // the store was closed before, and its connections with it
+	})
+	wg.Go(func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			upstream, err := net.Dial("tcp", server.Addr()) //nolint:noctx // on the loopback interface
+			if err != nil {
+				_ = client.Close()
+				continue
+			}
+			wg.Go(func() {
+				_, _ = io.Copy(upstream, client)
+				_ = upstream.Close()
+			})
+			wg.Go(func() {
+				_, _ = io.Copy(&throttled{Writer: client, rate: rate}, upstream)
+				_ = client.Close()
+			})
+		}
+	})
+	return l.Addr().String()
+}
+
+// throttled is never ahead of its rate.
+type throttled struct {
+	io.Writer
+	rate  int
+	until time.Time // when all before would have gone through
+}
+
+func (w *throttled) Write(p []byte) (int, error) {
+	if now := time.Now(); w.until.Before(now) {
+		w.until = now
+	}
+	w.until = w.until.Add(time.Duration(len(p)) * time.Second / time.Duration(w.rate))
+	time.Sleep(time.Until(w.until)) // it is a network: the delay is what it does
+	return w.Writer.Write(p)
+}
+
+// large is an entry of about size bytes, which do not compress.
+func large(t *testing.T, token uint64, size int) *cache.Entry {
+	t.Helper()
+	body := make([]byte, size)
+	if _, err := rand.Read(body); err != nil {
+		t.Fatal(err)
+	}
+	e := entryOf(key, token)
+	e.Key.Name, e.Parts = "/large", [][]byte{body}
+	return e
+}
+
+// A large value gets the time of its size, as it did when it was written.
+func TestLargeReadGetsTheTimeOfItsSize(t *testing.T) {
+	server := redistest.Start(t)
+	d := start(t, redisstore.Config{URL: "redis://" + network(t, server, 64<<20), OpTimeout: opTimeout})
+	eventually(t, cachetest.Patience, "redis answers", func() bool { return up(t, d) == 1 })
+	e := large(t, 5, 24<<20)
+	if stored, err := d.Write(t.Context(), e, cache.WriteOptions{}); err != nil || !stored {
+		t.Fatal(stored, err)
+	}
+	r, err := d.Read(t.Context(), e.Key, cache.ReadOptions{Lease: true, Holder: "h", TTL: time.Minute})
+	if err != nil || r.Entry == nil || r.Entry.Version != e.Version || len(r.Entry.Parts[0]) != 24<<20 || r.Granted || r.Held {
+		t.Fatalf("granted %v, held %v, %v", r.Granted, r.Held, err)
+	}
+	r, err = d.Read(t.Context(), e.Key, cache.ReadOptions{Judged: e.Version, Lease: true, Holder: "h", TTL: time.Minute})
+	if err != nil || r.Entry != nil || !r.Granted {
+		t.Errorf("for the version that is there: %+v, %v", r, err)
+	}
+}
+
+// A network that is too slow for large values is no reason to go without the small ones.
+func TestSlowTransfersDoNotTripTheBreaker(t *testing.T) {
+	server := redistest.Start(t)
+	d := start(t, redisstore.Config{URL: "redis://" + network(t, server, 4<<20), OpTimeout: opTimeout})
+	eventually(t, cachetest.Patience, "redis answers", func() bool { return up(t, d) == 1 })
+	e := large(t, 5, 4<<20)
+	if stored, err := d.Write(t.Context(), e, cache.WriteOptions{}); err != nil || !stored {
+		t.Fatal(stored, err)
+	}
+	var wg sync.WaitGroup
+	for range 5 {
+		wg.Go(func() {
+			if _, err := d.Read(t.Context(), e.Key, cache.ReadOptions{}); !errors.Is(err, cache.ErrUnavailable) {
+				t.Errorf("4 MiB at 4 MiB/s within half a second: %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := outcomes(t, d, "fetch", "slow"); n != 5 {
+		t.Errorf("%d of 5 transfers counted as slow", n)
+	}
+	if _, err := d.Read(t.Context(), key, cache.ReadOptions{}); err != nil {
+		t.Errorf("a small one: %v", err)
+	}
+}
