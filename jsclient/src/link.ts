@@ -2,7 +2,7 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { IsrdError, messageOf, RefusedError } from "./errors.js";
 import type { SessionRequestSchema, SessionResponse } from "./gen/isrd/v1/cache_pb.js";
 import type { Stream, Transport, UnaryMethod } from "./transport.js";
-import { decodeFrame, encodeFrame } from "./wire.js";
+import { decodeFrame, encodeFrame, idOfFrame } from "./wire.js";
 
 /** A frame of either side, without its id. */
 export type RequestFrame = NonNullable<MessageInitShape<typeof SessionRequestSchema>["frame"]>;
@@ -22,13 +22,15 @@ export interface LinkEvents {
   end(error: Error): void;
 }
 
+/** Takes an answer that came after its request was given up: something may have to be given back. */
+export type Unwanted = (frame: ResponseFrame) => void;
+
 interface Pending {
   readonly resolve: (frame: ResponseFrame) => void;
   readonly reject: (error: Error) => void;
   readonly sentAt: number;
   readonly timeoutMs: number;
-  /** Whether the daemon is told when nobody wants the answer any more. */
-  readonly cancel: boolean;
+  readonly unwanted: Unwanted | undefined;
   timer: NodeJS.Timeout;
   dueAt: number;
   parked: boolean;
@@ -52,12 +54,15 @@ interface Heartbeat {
 export interface RequestOptions {
   /** The longest that the first frame of an answer may take, in milliseconds. */
   readonly timeoutMs: number;
-  /** Withdraw the request when its time is over. */
-  readonly cancel?: boolean;
+  /** Withdraw the request when it is given up. An answer that comes all the same, at most one, is handed over here. */
+  readonly unwanted?: Unwanted;
 }
 
 /** A timer that fires so much later than it should tells that this thread was busy, not that the daemon was. */
 const BLOCKED_MS = 25;
+
+/** Of more withdrawn requests than this, the oldest are forgotten: their answers will not come any more. */
+const MAX_WITHDRAWN = 4096;
 
 /**
  * One connection with its one stream: numbers requests, matches answers, keeps deadlines, sends heartbeats. Holds the
@@ -68,6 +73,10 @@ export class Link {
   readonly #events: LinkEvents;
   readonly #stream: Stream;
   readonly #pending = new Map<bigint, Pending>();
+  /** Requests that were given up and may yet be answered. */
+  readonly #withdrawn = new Map<bigint, Unwanted>();
+  /** Those of them whose withdrawal found the queue full. */
+  readonly #unsaid = new Set<bigint>();
   #lastId = 0n;
   #openRequests = 0;
   #lastFrameAt = performance.now();
@@ -103,7 +112,7 @@ export class Link {
    *
    * Rejects with an IsrdError `timeout`, `overloaded` or `unavailable`, or with a RefusedError.
    */
-  exchange(encode: (id: bigint) => Buffer, { timeoutMs, cancel = false }: RequestOptions): Promise<ResponseFrame> {
+  exchange(encode: (id: bigint) => Buffer, { timeoutMs, unwanted }: RequestOptions): Promise<ResponseFrame> {
     return new Promise((resolve, reject) => {
       if (this.#over) return reject(this.#over);
       this.#lastId += 1n;
@@ -116,7 +125,17 @@ export class Link {
       const timer = setTimeout(() => this.#expire(id), timeoutMs);
       const sentAt = performance.now();
       const dueAt = sentAt + timeoutMs;
-      this.#pending.set(id, { resolve, reject, sentAt, timeoutMs, cancel, timer, dueAt, parked: false, graced: false });
+      this.#pending.set(id, {
+        resolve,
+        reject,
+        sentAt,
+        timeoutMs,
+        unwanted,
+        timer,
+        dueAt,
+        parked: false,
+        graced: false,
+      });
       this.#hold(1);
     });
   }
@@ -163,10 +182,12 @@ export class Link {
     try {
       response = decodeFrame(bytes);
     } catch (error) {
-      // The frame's request will time out; the stream itself is sound, and the others need it.
+      // The stream itself is sound, and the others need it.
+      this.#giveUp(idOfFrame(bytes), new IsrdError("unreadable", "the daemon's answer cannot be read"));
       this.#events.unreadable(messageOf(error));
       return;
     }
+    this.#sayWithdrawals();
     if (this.#silent) {
       this.#silent = false;
       this.#events.alive();
@@ -178,8 +199,9 @@ export class Link {
     if (frame.case === "pong" && this.#heartbeat) this.#heartbeat.sentAt = undefined;
     const pending = id === 0n ? undefined : this.#pending.get(id);
     if (!pending) {
-      // An answer that came too late, or one of this version's future: not wanted. A pong carries the ping's id.
+      // An answer that came too late, or one of this version's future. A pong carries the ping's id.
       if (id === 0n || frame.case === "pong") this.#events.announcement(frame);
+      else if (frame.case !== "waiting") this.#takeUnwanted(id, frame);
       return;
     }
     if (frame.case === "waiting") {
@@ -218,16 +240,49 @@ export class Link {
         this.#rearm(id, pending, Math.min(lateMs, pending.timeoutMs));
         return;
       }
-      this.#settle(id, pending);
-      if (pending.cancel) this.#stream.send(encodeFrame({ id, frame: { case: "cancel", value: {} } }));
+      this.#giveUp(id, new IsrdError("timeout", `the daemon did not answer within ${pending.timeoutMs} ms`));
       if (this.#lastFrameAt < pending.sentAt) this.#fallSilent();
-      pending.reject(new IsrdError("timeout", `the daemon did not answer within ${pending.timeoutMs} ms`));
     });
+  }
+
+  /** Nobody waits for this request any longer; the daemon is told if it was to be. */
+  #giveUp(id: bigint, error: IsrdError): void {
+    const pending = this.#pending.get(id);
+    if (!pending) return;
+    if (pending.unwanted) this.#withdraw(id, pending.unwanted);
+    this.#settle(id, pending);
+    pending.reject(error);
+  }
+
+  #withdraw(id: bigint, unwanted: Unwanted): void {
+    this.#withdrawn.set(id, unwanted);
+    this.#unsaid.add(id);
+    const [oldest] = this.#withdrawn.keys();
+    if (oldest !== undefined && this.#withdrawn.size > MAX_WITHDRAWN) {
+      this.#withdrawn.delete(oldest);
+      this.#unsaid.delete(oldest);
+    }
+    this.#sayWithdrawals();
+  }
+
+  #sayWithdrawals(): void {
+    for (const id of this.#unsaid) {
+      if (!this.#stream.send(encodeFrame({ id, frame: { case: "cancel", value: {} } }))) return;
+      this.#unsaid.delete(id);
+    }
+  }
+
+  #takeUnwanted(id: bigint, frame: ResponseFrame): void {
+    const unwanted = this.#withdrawn.get(id);
+    this.#withdrawn.delete(id);
+    this.#unsaid.delete(id);
+    unwanted?.(frame);
   }
 
   #beat(): void {
     const heartbeat = this.#heartbeat;
     if (!heartbeat) return;
+    this.#sayWithdrawals();
     const now = performance.now();
     const blocked = now - heartbeat.lookedAt > heartbeat.intervalMs + BLOCKED_MS;
     heartbeat.lookedAt = now;
@@ -248,10 +303,8 @@ export class Link {
   #fallSilent(): void {
     if (this.#silent || this.#over) return;
     this.#silent = true;
-    for (const [id, pending] of this.#pending) {
-      if (!pending.parked) continue;
-      this.#settle(id, pending);
-      pending.reject(new IsrdError("timeout", "the daemon stopped answering while this request waited"));
+    for (const [id, { parked }] of this.#pending) {
+      if (parked) this.#giveUp(id, new IsrdError("timeout", "the daemon stopped answering while this request waited"));
     }
     this.#events.silent();
   }

@@ -35,13 +35,16 @@ export class Releases {
   send(link: Link): void {
     const releases = [...this.#waiting];
     this.#waiting.clear();
-    for (const release of releases) {
-      link.request({ case: "release", value: release }, { timeoutMs: this.#timeoutMs }).catch((error: unknown) => {
-        this.#log.debug(`a lease was not released: ${messageOf(error)}`);
-        const code = error instanceof IsrdError ? error.code : undefined;
-        if (link.open && (code === "timeout" || code === "overloaded")) this.remember(release);
-      });
-    }
+    for (const release of releases) this.give(link, release);
+  }
+
+  /** Sends one, now. */
+  give(link: Link, release: Release): void {
+    link.request({ case: "release", value: release }, { timeoutMs: this.#timeoutMs }).catch((error: unknown) => {
+      this.#log.debug(`a lease was not released: ${messageOf(error)}`);
+      const code = error instanceof IsrdError ? error.code : undefined;
+      if (link.open && (code === "timeout" || code === "overloaded")) this.remember(release);
+    });
   }
 
   /** The connection has ended, and its leases with it. */

@@ -109,8 +109,16 @@ export class Session {
   async get(request: MessageInitShape<typeof GetRequestSchema>): Promise<GetResponse> {
     const startedAt = performance.now();
     const link = this.#link ?? (await this.#opened(this.#options.timeoutMs));
-    const options = { timeoutMs: this.#left(startedAt), cancel: true };
-    const frame = await link.request({ case: "get", value: request }, options);
+    const frame = await link.request(
+      { case: "get", value: request },
+      {
+        timeoutMs: this.#left(startedAt),
+        unwanted: ({ case: kind, value }) => {
+          const leaseToken = kind === "get" ? value.lease?.token : undefined;
+          if (leaseToken && request.key) this.#releases.give(link, { key: request.key, leaseToken });
+        },
+      },
+    );
     if (frame.case !== "get") throw unexpected(frame);
     return frame.value;
   }

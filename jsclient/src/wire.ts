@@ -1,4 +1,5 @@
 import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import {
   type GetRequest,
   GetRequestSchema,
@@ -40,6 +41,17 @@ export function encodeFrame(frame: MessageInitShape<typeof SessionRequestSchema>
 /** Reads a frame of the daemon. Parts are views of `bytes`. Throws an Error if the bytes are no frame. */
 export function decodeFrame(bytes: Buffer): SessionResponse {
   return fromBinary(SessionResponseSchema, bytes, READ);
+}
+
+/** The id of a frame that may be damaged behind it; 0 if there is none to be seen. */
+export function idOfFrame(bytes: Buffer): bigint {
+  try {
+    const reader = new BinaryReader(bytes);
+    const [field, type] = reader.tag();
+    return field === 1 && type === WireType.Varint ? BigInt(reader.uint64()) : 0n;
+  } catch {
+    return 0n;
+  }
 }
 
 export function encodeGetRequest(request: GetRequest): Buffer {

@@ -30,7 +30,7 @@ const ALLOWED: Record<string, string[]> = {
   // Translation: pure.
   "next/values": [],
   serialize: ["gen", "next/values"],
-  wire: ["gen", "serialize", "@bufbuild/protobuf"],
+  wire: ["gen", "serialize", "@bufbuild/protobuf", "@bufbuild/protobuf/wire"],
   calls: ["fallback", "gen", "renders", "serialize"],
   "next/space": ["gen", "next/values"],
   "next/lifetime": ["fallback", "next/values"],

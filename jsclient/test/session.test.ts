@@ -364,6 +364,47 @@ describe("a daemon that hangs", () => {
     await until("it is withdrawn", () => daemon.received.some((r) => r.frame.case === "cancel" && r.id === id));
   });
 
+  test("a lease that crosses the withdrawal of its get is given back, whoever gave up", async (t) => {
+    const { host, daemon } = await ready(t);
+    const lease = { token: 77n, ttlMs: 30_000 };
+    const late: Array<() => void> = [];
+    daemon.intercept = ({ frame }, answer) => {
+      if (frame.case !== "get") return false;
+      if (frame.value.key?.name === "/parked") answer({ case: "waiting", value: { limitMs: 60_000 } });
+      late.push(() => answer({ case: "get", value: { status: 3, lease } }));
+      return true;
+    };
+    const parked = host.handler().get("/parked", PAGE);
+    assert.equal(await host.handler().get("/slow", PAGE), null);
+    daemon.deaf = true;
+    assert.equal(await parked, null);
+    daemon.listen();
+    for (const answer of late) answer();
+    await until("they are given back", () => daemon.frames("release").length === 2);
+    const released = daemon.frames("release").map(({ key, leaseToken }) => [key?.space, key?.name, leaseToken]);
+    assert.deepEqual(released.sort(), [
+      [Space.ROUTE, "/parked", 77n],
+      [Space.ROUTE, "/slow", 77n],
+    ]);
+    assert.equal(daemon.frames("cancel").length, 2);
+    for (const answer of late) answer();
+    await host.handler().revalidateTag("t");
+    assert.equal(daemon.frames("release").length, 2, "once");
+  });
+
+  test("a withdrawal that finds the queue full is sent when there is room", async (t) => {
+    const { host, daemon, peer } = await ready(t);
+    daemon.intercept = ({ frame }) => frame.case === "get";
+    const slow = host.handler().get("/slow", PAGE);
+    await until("it is asked", () => daemon.frames("get").at(-1)?.key?.name === "/slow");
+    peer.queue = 0;
+    assert.equal(await slow, null);
+    peer.queue = Number.POSITIVE_INFINITY;
+    await until("it is withdrawn", () => daemon.frames("cancel").length === 1);
+    const id = daemon.received.find(({ frame }) => frame.case === "get" && frame.value.key?.name === "/slow")?.id;
+    assert.equal(daemon.received.find(({ frame }) => frame.case === "cancel")?.id, id);
+  });
+
   test("after a long task on this thread, answers that have arrived meanwhile are taken", async (t) => {
     const { host } = await ready(t);
     const answer = host.handler().get("/page", PAGE);
@@ -478,6 +519,26 @@ describe("the connection", () => {
     accepted[0]?.(Buffer.from([0xff, 0xff, 0xff, 0xff, 0xff, 0xff]));
     for (let i = 0; i < 3; i++) assert.ok(await host.handler().get("/page", PAGE));
     assert.match(host.log.lines.at(-1) ?? "", /a frame could not be read/);
+  });
+
+  test("an answer that cannot be read is a miss at once, and withdrawn: there may be a lease in it", async (t) => {
+    const { host, daemon } = await ready(t);
+    const accept = daemon.accept.bind(daemon);
+    daemon.accept = (peer) => {
+      daemon.intercept = ({ id, frame }) => {
+        // The id, then the answer's field with a length beyond the end.
+        if (frame.case === "get") peer.send(Buffer.from([0x08, Number(id), 0x12 + 0x08, 0x7f, 0xff]));
+        return frame.case === "get";
+      };
+      return accept(peer);
+    };
+    daemon.disconnectAll();
+    await until("a new connection is there", () => daemon.frames("hello").length === 2);
+    const { result, ms } = await timed(() => host.handler().get("/page", PAGE));
+    assert.equal(result, null);
+    assert.ok(ms < 250, `took ${ms} ms`);
+    assert.equal(host.runtime.client.counters.unreadable, 1);
+    await until("it is withdrawn", () => daemon.frames("cancel").length === 1);
   });
 
   test("frames of a later version are ignored", async (t) => {
