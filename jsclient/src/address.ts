@@ -2,9 +2,12 @@ import { existsSync } from "node:fs";
 import { IsrdError } from "./errors.js";
 
 /** Where a daemon listens. */
-export type Address =
-  | { readonly text: string; readonly path: string }
-  | { readonly text: string; readonly host: string; readonly port: number };
+export type Address = SocketAddress | { readonly text: string; readonly host: string; readonly port: number };
+
+interface SocketAddress {
+  readonly text: string;
+  readonly path: string;
+}
 
 const DEFAULT_DIRECTORY = "/run/isrd";
 
@@ -30,7 +33,7 @@ export function parseAddress(text: string): Address {
   return { text, host, port };
 }
 
-function parseSocketPath(text: string): Address {
+function parseSocketPath(text: string): SocketAddress {
   const path = text.slice("unix:".length).replace(/^\/\/(?=\/)/, "");
   if (!/^\/[^/]/.test(path) || path.endsWith("/")) {
     throw new IsrdError("address", `ISRD_ADDRESS is "${text}": the path of a socket must be absolute; ${EXPECTED}`);
@@ -45,18 +48,25 @@ function parseSocketPath(text: string): Address {
 }
 
 /**
- * The address for an environment: ISRD_ADDRESS, else the socket in /run/isrd, or in $XDG_RUNTIME_DIR where there is no
- * /run/isrd. The daemon chooses by the same rule. Looks at the file system, so ask again before each attempt: the
- * directory may be mounted after the process started.
+ * Where a daemon may be found, best first, at least one: at ISRD_ADDRESS; without it, at the sockets that exist in
+ * /run/isrd and in $XDG_RUNTIME_DIR, for the daemon takes the latter where it may not write to the former; where no
+ * socket exists, at the place where one is expected. Looks at the file system, so ask again before each attempt: the
+ * daemon may start after this process did.
  *
  * Throws like {@link parseAddress}.
  */
-export function addressFrom(env: NodeJS.ProcessEnv, exists: (path: string) => boolean = existsSync): Address {
+export function addressesFrom(env: NodeJS.ProcessEnv, exists = existsSync as (path: string) => boolean): Address[] {
   const given = env["ISRD_ADDRESS"]?.trim();
-  if (given) return parseAddress(given);
+  if (given) return [parseAddress(given)];
+  const system = socketIn(DEFAULT_DIRECTORY);
   const runtimeDirectory = env["XDG_RUNTIME_DIR"];
-  if (runtimeDirectory?.startsWith("/") && !exists(DEFAULT_DIRECTORY)) {
-    return parseAddress(`unix://${runtimeDirectory.replace(/\/+$/, "")}/isrd.sock`);
-  }
-  return parseAddress(`unix://${DEFAULT_DIRECTORY}/isrd.sock`);
+  if (!runtimeDirectory?.startsWith("/")) return [system];
+  const user = socketIn(runtimeDirectory.replace(/\/+$/, ""));
+  const there = [system, user].filter(({ path }) => exists(path));
+  if (there.length > 0) return there;
+  return [exists(DEFAULT_DIRECTORY) ? system : user];
+}
+
+function socketIn(directory: string): SocketAddress {
+  return parseSocketPath(`unix://${directory}/isrd.sock`);
 }

@@ -11,7 +11,7 @@ export interface Status {
   readonly state: SessionState;
   /** Why the state is `away`; empty if it is not. */
   readonly reason: string;
-  /** Where the daemon is looked for, such as `unix:///run/isrd/isrd.sock`; empty before the first use. */
+  /** Where the daemon is, or is looked for, such as `unix:///run/isrd/isrd.sock`; empty before the first use. */
   readonly address: string;
   readonly app: string;
   readonly buildId: string;
@@ -46,7 +46,7 @@ export function status(): Status {
 /** An address that cannot be understood is the reason why the state is `away`. */
 function addressOf({ address }: NonNullable<ReturnType<typeof peekRuntime>>): string {
   try {
-    return address().text;
+    return address();
   } catch {
     return "";
   }

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
-import { type Address, addressFrom } from "./address.js";
+import { type Address, addressesFrom } from "./address.js";
 import { Client } from "./client.js";
 import { type Config, configFrom, logLevelFrom } from "./config.js";
 import { Fallback } from "./fallback.js";
@@ -32,7 +32,8 @@ export interface Runtime {
   readonly scopes: RequestScopes;
   /** The values that get has handed out, to know them again when Next.js gives one back. */
   readonly handed: WeakMap<object, Handed>;
-  address(): Address;
+  /** Where the daemon is, or is looked for first; for people. Throws an IsrdError `address`. */
+  address(): string;
 }
 
 const NAME = "runtime";
@@ -62,11 +63,11 @@ export function createRuntime(options: {
   const log = options.log ?? createLog(logLevelFrom(env));
   const config = configFrom(env, log);
   const served = findServedBuild(serverDistDir, env, log);
-  const address = (): Address => addressFrom(env);
+  const addresses = (): readonly Address[] => addressesFrom(env);
   const fallback = new Fallback(config.fallbackBytes);
   const { token, timeoutMs, revalidateTimeoutMs } = config;
   const session = new Session({
-    ...{ dial, address, token, timeoutMs, revalidateTimeoutMs, log },
+    ...{ dial, addresses, token, timeoutMs, revalidateTimeoutMs, log },
     hello: helloOf(served, config),
     onReady: () => fallback.clear(),
   });
@@ -75,6 +76,7 @@ export function createRuntime(options: {
     for (const render of scope.renders) client.abandon(render);
     scope.renders.clear();
   });
+  const address = (): string => session.where || (addresses()[0]?.text ?? "");
   return { log, config, served, session, client, scopes, handed: new WeakMap(), address };
 }
 

@@ -18,8 +18,8 @@ export type SessionState = "idle" | "connecting" | "ready" | "away" | "closed";
 /** What a session needs to know. */
 export interface SessionOptions {
   readonly dial: Dial;
-  /** Asked before each attempt. May throw an IsrdError `address`. */
-  readonly address: () => Address;
+  /** Where to look, best first. Asked before each attempt. May throw an IsrdError `address`. */
+  readonly addresses: () => readonly Address[];
   /** The greeting, without the protocol. */
   readonly hello: MessageInitShape<typeof HelloSchema>;
   readonly token: string | undefined;

@@ -2,11 +2,13 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { Applied } from "./applied.js";
 import { type Deferred, deferred, within } from "./deadline.js";
 import { Delivery } from "./delivery.js";
+import { dialFirst } from "./dialling.js";
 import { IsrdError } from "./errors.js";
 import type { GetRequestSchema, GetResponse, SetResponse } from "./gen/isrd/v1/cache_pb.js";
 import type { Position } from "./gen/isrd/v1/entry_pb.js";
 import type { Welcome } from "./gen/isrd/v1/session_pb.js";
 import { greet, type LinkObserver } from "./greeting.js";
+import { DEFAULT_LIMITS, type Limits, limitsOf } from "./limits.js";
 import type { Link, ResponseFrame } from "./link.js";
 import type { TagMark } from "./outbox.js";
 import { type Release, Releases } from "./releases.js";
@@ -14,15 +16,6 @@ import { isLasting, Report } from "./report.js";
 import type { SessionOptions, SessionState } from "./session-options.js";
 import type { Transport, UnaryMethod } from "./transport.js";
 
-/** Sizes that the daemon asks for, in bytes. */
-export interface Limits {
-  /** Bodies above it travel beside the stream. */
-  readonly aside: number;
-  /** Entries above it are not taken. */
-  readonly maxEntry: number;
-}
-
-const DEFAULT_LIMITS: Limits = { aside: 256 * 1024, maxEntry: 32 * 1024 * 1024 };
 const DEFAULT_PING_MS = 1000;
 
 const BACKOFF_MIN_MS = 50;
@@ -57,7 +50,7 @@ export class Session {
   #bound: Link | undefined;
   /** What requests wait for; only while connecting. */
   #opening: Deferred<void> | undefined;
-  /** The address that was dialled last, for people. */
+  /** The address of the last connection, for people. */
   #where = "";
   #failures = 0;
   #attempt = 0;
@@ -90,6 +83,11 @@ export class Session {
   /** The last position of the log that was applied here, also while away. Undefined before the first welcome. */
   get position(): Position | undefined {
     return this.#applied.position;
+  }
+
+  /** The address of the daemon in use, for people; empty while there is none. */
+  get where(): string {
+    return this.#link ? this.#where : "";
   }
 
   get limits(): Limits {
@@ -223,16 +221,10 @@ export class Session {
   }
 
   async #dial(): Promise<Transport> {
-    const { address, dial, token } = this.#options;
-    const abort = new AbortController();
-    const timer = setTimeout(() => abort.abort(), DIAL_TIMEOUT_MS).unref();
-    try {
-      const where = address();
-      this.#where = where.text;
-      return await dial(where, { token, signal: abort.signal });
-    } finally {
-      clearTimeout(timer);
-    }
+    const { addresses, dial, token } = this.#options;
+    const { transport, address } = await dialFirst(addresses(), { dial, token, timeoutMs: DIAL_TIMEOUT_MS });
+    this.#where = address.text;
+    return transport;
   }
 
   #welcomed(link: Link, welcome: Welcome): void {
@@ -242,10 +234,7 @@ export class Session {
     }
     this.#bound = link;
     this.#applied.restart(welcome.position);
-    this.#limits = {
-      aside: Number(welcome.asideBytes) || DEFAULT_LIMITS.aside,
-      maxEntry: Number(welcome.maxEntryBytes) || DEFAULT_LIMITS.maxEntry,
-    };
+    this.#limits = limitsOf(welcome);
     link.startHeartbeat(welcome.pingIntervalMs || DEFAULT_PING_MS, this.#options.timeoutMs, () => {
       const position = this.#applied.position;
       return { case: "ping", value: position ? { position } : {} };

@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { addressFrom, parseAddress } from "../src/address.js";
+import { addressesFrom, parseAddress } from "../src/address.js";
+import { dialFirst } from "../src/dialling.js";
+import { IsrdError } from "../src/errors.js";
+import type { Dial, Transport } from "../src/transport.js";
 
 test("every form of an address", () => {
   const where = (text: string) => {
@@ -40,13 +43,66 @@ for (const text of wrong) {
   });
 }
 
-test("without ISRD_ADDRESS the socket in /run/isrd, or in the runtime directory where there is none", () => {
-  const with_ = () => true;
-  const without = () => false;
-  assert.equal(addressFrom({}, with_).text, "unix:///run/isrd/isrd.sock");
-  assert.equal(addressFrom({ XDG_RUNTIME_DIR: "/run/user/7/" }, with_).text, "unix:///run/isrd/isrd.sock");
-  assert.equal(addressFrom({ XDG_RUNTIME_DIR: "/run/user/7/" }, without).text, "unix:///run/user/7/isrd.sock");
-  assert.equal(addressFrom({}, without).text, "unix:///run/isrd/isrd.sock");
-  assert.equal(addressFrom({ XDG_RUNTIME_DIR: "relative" }, without).text, "unix:///run/isrd/isrd.sock");
-  assert.equal(addressFrom({ ISRD_ADDRESS: " h:1 ", XDG_RUNTIME_DIR: "/x" }, without).text, "h:1");
+const SYSTEM = "unix:///run/isrd/isrd.sock";
+const USER = "unix:///run/user/7/isrd.sock";
+
+test("without ISRD_ADDRESS the sockets that are there, that of the system first", () => {
+  const texts = (env: NodeJS.ProcessEnv, ...there: string[]) =>
+    addressesFrom(env, (path) => there.includes(path)).map(({ text }) => text);
+  const env = { XDG_RUNTIME_DIR: "/run/user/7/" };
+  const [system, user] = ["/run/isrd/isrd.sock", "/run/user/7/isrd.sock"];
+  assert.deepEqual(texts(env, "/run/isrd", system, user), [SYSTEM, USER]);
+  assert.deepEqual(texts(env, "/run/isrd", system), [SYSTEM]);
+  assert.deepEqual(texts(env, "/run/isrd", user), [USER], "a directory without a socket is no daemon");
+  assert.deepEqual(texts({}, "/run/isrd", user), [SYSTEM]);
+  assert.deepEqual(texts({ XDG_RUNTIME_DIR: "relative" }, "/run/isrd", "relative/isrd.sock"), [SYSTEM]);
+});
+
+test("where there is no socket, the place where one is expected", () => {
+  const text = (env: NodeJS.ProcessEnv, there: boolean) =>
+    addressesFrom(env, (path) => there && path === "/run/isrd").map((address) => address.text);
+  assert.deepEqual(text({}, true), [SYSTEM]);
+  assert.deepEqual(text({ XDG_RUNTIME_DIR: "/run/user/7/" }, true), [SYSTEM]);
+  assert.deepEqual(text({ XDG_RUNTIME_DIR: "/run/user/7/" }, false), [USER]);
+  assert.deepEqual(text({}, false), [SYSTEM]);
+  assert.deepEqual(text({ XDG_RUNTIME_DIR: "relative" }, false), [SYSTEM]);
+});
+
+test("ISRD_ADDRESS is the only one where it is given", () => {
+  const env = { ISRD_ADDRESS: " h:1 ", XDG_RUNTIME_DIR: "/x" };
+  assert.deepEqual(
+    addressesFrom(env, () => true).map(({ text }) => text),
+    ["h:1"],
+  );
+});
+
+test("of several addresses the first that can be reached is connected to", async () => {
+  const tried: string[] = [];
+  const transport = {} as Transport;
+  const dial: Dial = (address) => {
+    tried.push(address.text);
+    const nobody = new IsrdError("unavailable", `nobody listens at ${address.text}`);
+    return address.text === "c:1" ? Promise.resolve(transport) : Promise.reject(nobody);
+  };
+  const options = { dial, token: undefined, timeoutMs: 1000 };
+  const addresses = ["a:1", "b:1", "c:1", "d:1"].map(parseAddress);
+  assert.deepEqual(await dialFirst(addresses, options), { transport, address: addresses[2] });
+  assert.deepEqual(tried, ["a:1", "b:1", "c:1"]);
+  await assert.rejects(dialFirst(addresses.slice(0, 2), options), { message: "nobody listens at b:1" });
+});
+
+test("all attempts together take no longer than one may", async () => {
+  let dials = 0;
+  const dial: Dial = (_address, { signal }) => {
+    dials += 1;
+    return new Promise((_resolve, reject) => {
+      signal.addEventListener("abort", () => reject(new IsrdError("unavailable", "given up")));
+    });
+  };
+  const keepAlive = setTimeout(() => {}, 3000);
+  await assert.rejects(dialFirst(["a:1", "b:1"].map(parseAddress), { dial, token: undefined, timeoutMs: 20 }), {
+    message: "given up",
+  });
+  clearTimeout(keepAlive);
+  assert.equal(dials, 1);
 });

@@ -23,6 +23,7 @@ const ALLOWED: Record<string, string[]> = {
   transport: ["address"],
   config: ["log"],
   shared: ["version"],
+  limits: ["gen"],
   applied: ["errors", "gen", "order"],
   report: ["errors", "log"],
   renders: ["gen", "order"],
@@ -43,11 +44,12 @@ const ALLOWED: Record<string, string[]> = {
   link: ["errors", "gen", "transport", "wire", "@bufbuild/protobuf"],
   greeting: ["deadline", "errors", "gen", "link", "transport", "@bufbuild/protobuf"],
   delivery: ["errors", "link", "log", "outbox"],
+  dialling: ["address", "errors", "transport"],
   releases: ["errors", "gen", "link", "log", "@bufbuild/protobuf"],
   "session-options": ["address", "gen", "log", "transport", "@bufbuild/protobuf"],
   session: [
-    ...["applied", "deadline", "delivery", "errors", "gen", "greeting", "link", "outbox", "releases", "report"],
-    ...["session-options", "transport", "@bufbuild/protobuf"],
+    ...["applied", "deadline", "delivery", "dialling", "errors", "gen", "greeting", "limits", "link", "outbox"],
+    ...["releases", "report", "session-options", "transport", "@bufbuild/protobuf"],
   ],
   // The handler.
   client: [
