@@ -300,12 +300,12 @@ func (b *bus) at(channel string) *follow {
 }
 
 // Run keeps the store in touch with Redis until ctx ends: it follows logs, and notices when Redis hangs and when it is
-// back. It returns nil. It may be called once.
+// back, and ends leases that were granted to nobody. It returns nil. It may be called once.
 func (s *Store) Run(ctx context.Context) error {
 	s.breaker.arm(true)
 	defer s.breaker.arm(false)
 	var wg sync.WaitGroup
-	for _, task := range []func(context.Context){s.probe, s.bus.listen, s.bus.catchUp} {
+	for _, task := range []func(context.Context){s.probe, s.bus.listen, s.bus.catchUp, s.endAbandoned} {
 		wg.Go(func() { task(ctx) })
 	}
 	wg.Wait()

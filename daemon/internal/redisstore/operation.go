@@ -25,6 +25,9 @@ const (
 	outcomeBusy     = "busy"     // every connection was in use: says nothing of Redis
 )
 
+// errUnsent is wrapped by the error of an operation that was over before it began.
+var errUnsent = errors.New("redis was not asked")
+
 // run runs a script and learns from the time in its reply. Every script's time is where timeIn says.
 func (s *Store) run(ctx context.Context, sc script, l limit, names []string, args ...any) ([]any, error) {
 	var reply []any
@@ -66,7 +69,7 @@ func (s *Store) do(ctx context.Context, op string, l limit, f func(context.Conte
 // try carries out one operation within its limit. The error wraps cache.ErrUnavailable.
 func (s *Store) try(ctx context.Context, op string, l limit, f func(context.Context) error) error {
 	if ctx.Err() != nil {
-		return fmt.Errorf("%w: %w", cache.ErrUnavailable, context.Cause(ctx))
+		return fmt.Errorf("%w: %w: %w", cache.ErrUnavailable, errUnsent, context.Cause(ctx))
 	}
 	begun := time.Now()
 	deadline, ok := ctx.Deadline()

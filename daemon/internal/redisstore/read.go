@@ -67,9 +67,16 @@ type found struct {
 // look runs read.lua.
 func (s *Store) look(ctx context.Context, key cache.Key, opt cache.ReadOptions) (found, error) {
 	id := key.ID()
+	holder := opt.Holder
+	if opt.Lease { // by a name of its own it can be ended without its token
+		holder = fmt.Sprintf("%s#%s.%d", opt.Holder, s.name, s.reads.Add(1))
+	}
 	reply, err := s.run(ctx, readScript, s.config.small(), []string{s.keys.entry(id), s.keys.lease(id)},
-		opt.Judged.String(), bit(opt.Lease), bit(opt.Override), opt.Holder, max(opt.TTL, time.Millisecond).Milliseconds(), largeValue)
+		opt.Judged.String(), bit(opt.Lease), bit(opt.Override), holder, max(opt.TTL, time.Millisecond).Milliseconds(), largeValue)
 	if err != nil {
+		if opt.Lease && lost(err) {
+			s.abandoned.add(key, holder, opt.TTL)
+		}
 		return found{}, err
 	}
 	var r found

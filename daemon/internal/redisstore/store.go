@@ -2,12 +2,14 @@ package redisstore
 
 import (
 	"context"
+	"crypto/rand"
 	"embed"
 	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -35,6 +37,7 @@ var (
 	readScript    = newScript("read", source("entry", "read"))
 	writeScript   = newScript("write", source("entry", "write"))
 	releaseScript = newScript("release", source("entry", "release"))
+	abandonScript = newScript("abandon", source("entry", "abandon"))
 	appendScript  = newScript("append", source("log", "append"))
 	loadScript    = newScript("load", source("log", "load"))
 )
@@ -42,16 +45,19 @@ var (
 // Store implements cache.Store and cache.Log on Redis. It is safe for concurrent use. Run must be running for Follow to
 // work, for events and hints to arrive, and for the store to notice that Redis hangs.
 type Store struct {
-	config  Config
-	keys    keys
-	client  redis.UniversalClient
-	coder   Coder
-	clock   *clock
-	breaker breaker
-	log     *slog.Logger
-	metrics *metrics
-	bus     bus
-	said    sync.Map // kinds of unreadable values that were logged
+	config    Config
+	keys      keys
+	client    redis.UniversalClient
+	coder     Coder
+	clock     *clock
+	breaker   breaker
+	log       *slog.Logger
+	metrics   *metrics
+	bus       bus
+	abandoned abandoned
+	name      string        // of this store, as no other has it
+	reads     atomic.Uint64 // that asked for a lease
+	said      sync.Map      // kinds of unreadable values that were logged
 }
 
 var (
@@ -77,6 +83,7 @@ func New(cfg Config) (*Store, error) {
 	s := &Store{
 		config: cfg, keys: k, client: client, coder: cfg.Coder, clock: newClock(),
 		log: cfg.Logger, metrics: newMetrics(cfg.Registerer, client),
+		name: rand.Text(), abandoned: abandoned{signal: make(chan struct{}, 1)},
 	}
 	s.breaker.onChange = s.changed
 	s.bus.init(s)
