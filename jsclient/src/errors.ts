@@ -59,6 +59,16 @@ export class RefusedError extends IsrdError {
   }
 }
 
+/** The daemon cannot be reached. */
+export function unavailable(message: string): IsrdError {
+  return new IsrdError("unavailable", message);
+}
+
+/** Anything that was thrown, as an Error. */
+export function toError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
+}
+
 /** The message of anything that was thrown. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

@@ -1,6 +1,6 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { deferred, within } from "./deadline.js";
-import { GrpcCode, IsrdError, RefusedError } from "./errors.js";
+import { GrpcCode, IsrdError, RefusedError, toError } from "./errors.js";
 import type { HelloSchema, Welcome } from "./gen/isrd/v1/session_pb.js";
 import { Link, type ResponseFrame } from "./link.js";
 import type { Transport } from "./transport.js";
@@ -63,7 +63,7 @@ export async function greet(
     await within(welcomed.promise, WELCOME_TIMEOUT_MS, late, { background: true });
     return link;
   } catch (error) {
-    link.close(error instanceof Error ? error : new Error(String(error)));
+    link.close(toError(error));
     throw error;
   }
 }

@@ -1,9 +1,10 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { Applied } from "./applied.js";
+import { Backoff } from "./backoff.js";
 import { type Deferred, deferred, within } from "./deadline.js";
 import { Delivery } from "./delivery.js";
 import { dialFirst } from "./dialling.js";
-import { IsrdError } from "./errors.js";
+import { IsrdError, toError, unavailable } from "./errors.js";
 import type { GetRequestSchema, GetResponse, SetResponse } from "./gen/isrd/v1/cache_pb.js";
 import type { Position } from "./gen/isrd/v1/entry_pb.js";
 import type { Welcome } from "./gen/isrd/v1/session_pb.js";
@@ -18,12 +19,6 @@ import type { Transport, UnaryMethod } from "./transport.js";
 
 const DEFAULT_PING_MS = 1000;
 
-const BACKOFF_MIN_MS = 50;
-const BACKOFF_MAX_MS = 1000;
-/** A daemon that says no will say no again; somebody must change a setting first. */
-const REFUSED_BACKOFF_MAX_MS = 10_000;
-/** After a connection that was good; keeps the replicas of a node from coming back in the same millisecond. */
-const RECONNECT_JITTER_MS = 50;
 const DIAL_TIMEOUT_MS = 1000;
 /** A connection that has been silent for so long is given up. Until then it may go on where it stopped, leases and all. */
 const SILENCE_LIMIT_MS = 10_000;
@@ -41,6 +36,7 @@ export class Session {
   readonly #report: Report;
   readonly #observer: LinkObserver;
   readonly #applied = new Applied();
+  readonly #backoff: Backoff;
   #state: SessionState = "idle";
   #reason = "";
   #limits = DEFAULT_LIMITS;
@@ -52,7 +48,6 @@ export class Session {
   #opening: Deferred<void> | undefined;
   /** The address of the last connection, for people. */
   #where = "";
-  #failures = 0;
   #attempt = 0;
   #timer: NodeJS.Timeout | undefined;
 
@@ -61,6 +56,7 @@ export class Session {
     this.#delivery = new Delivery(options.log);
     this.#releases = new Releases(options.log, options.timeoutMs);
     this.#report = new Report(options.log);
+    this.#backoff = new Backoff(options.random);
     this.#observer = {
       welcomed: (link, welcome) => this.#welcomed(link, welcome),
       heard: (link, frame) => this.#heard(link, frame),
@@ -194,7 +190,7 @@ export class Session {
   /** Begins to connect, with requests waiting for it. */
   #start(delayMs: number): void {
     this.#state = "connecting";
-    this.#failures = 0;
+    this.#backoff.reset();
     this.#opening = deferred();
     this.#schedule(delayMs);
   }
@@ -249,7 +245,7 @@ export class Session {
     clearTimeout(this.#timer);
     this.#link = link;
     this.#state = "ready";
-    this.#failures = 0;
+    this.#backoff.reset();
     this.#releases.send(link);
     this.#report.connected(this.#where);
     this.#options.onReady?.();
@@ -288,7 +284,7 @@ export class Session {
   #moveOn(link: Link, reason: string, afterMs: number): void {
     this.#unbind();
     link.drain(DRAIN_LIMIT_MS);
-    const jitterMs = this.#jitter(RECONNECT_JITTER_MS);
+    const jitterMs = this.#backoff.reconnectMs();
     if (afterMs === 0) {
       this.#start(jitterMs);
       return;
@@ -317,7 +313,7 @@ export class Session {
   #ended(link: Link, error: Error): void {
     if (link !== this.#bound) return;
     this.#unbind();
-    if (this.#state === "ready" && !isLasting(error)) this.#start(this.#jitter(RECONNECT_JITTER_MS));
+    if (this.#state === "ready" && !isLasting(error)) this.#start(this.#backoff.reconnectMs());
     else if (this.#state === "ready" || this.#state === "away") this.#failed(error);
     // While connecting, whoever connects sees the error itself.
   }
@@ -331,10 +327,8 @@ export class Session {
   }
 
   #failed(error: Error): void {
-    this.#failures += 1;
     this.#goAway(error);
-    const max = isLasting(error) ? REFUSED_BACKOFF_MAX_MS : BACKOFF_MAX_MS;
-    this.#schedule(this.#jitter(Math.min(max, BACKOFF_MIN_MS * 2 ** Math.min(this.#failures, 16))));
+    this.#schedule(this.#backoff.failedMs(isLasting(error)));
   }
 
   #goAway(error: Error): void {
@@ -349,20 +343,8 @@ export class Session {
     this.#opening?.reject(unavailable(reason));
     this.#opening = undefined;
   }
-
-  #jitter(maxMs: number): number {
-    return (this.#options.random ?? Math.random)() * maxMs;
-  }
-}
-
-function unavailable(message: string): IsrdError {
-  return new IsrdError("unavailable", message);
 }
 
 function unexpected(frame: ResponseFrame): IsrdError {
   return new IsrdError("unreadable", `the daemon answered with ${frame.case ?? "nothing that this version knows"}`);
-}
-
-function toError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(String(error));
 }

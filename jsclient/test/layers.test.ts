@@ -17,6 +17,7 @@ const ALLOWED: Record<string, string[]> = {
   log: [],
   counters: [],
   deadline: [],
+  backoff: [],
   order: ["gen"],
   outbox: [],
   address: ["errors"],
@@ -48,7 +49,19 @@ const ALLOWED: Record<string, string[]> = {
   releases: ["errors", "gen", "link", "log", "@bufbuild/protobuf"],
   "session-options": ["address", "gen", "log", "transport", "@bufbuild/protobuf"],
   session: [
-    ...["applied", "deadline", "delivery", "dialling", "errors", "gen", "greeting", "limits", "link", "outbox"],
+    ...[
+      "applied",
+      "backoff",
+      "deadline",
+      "delivery",
+      "dialling",
+      "errors",
+      "gen",
+      "greeting",
+      "limits",
+      "link",
+      "outbox",
+    ],
     ...["releases", "report", "session-options", "transport", "@bufbuild/protobuf"],
   ],
   // The handler.
