@@ -91,21 +91,22 @@ func (s *Store) endAbandoned(ctx context.Context) {
 		}
 		o, ok, wait := s.abandoned.take(time.Now())
 		if ok {
-			wait = s.endOrphan(ctx, o)
+			s.endOrphan(ctx, o)
+			wait = 0
 		}
 		timer.Reset(wait)
 	}
 }
 
-// endOrphan asks for one, and returns how long to wait before the next.
-func (s *Store) endOrphan(ctx context.Context, o orphan) time.Duration {
+// endOrphan asks for one, and puts it back if it is to be asked for again.
+func (s *Store) endOrphan(ctx context.Context, o orphan) {
 	id := o.key.ID()
 	reply, err := s.run(ctx, abandonScript, s.config.small(), []string{s.keys.lease(id)},
 		o.holder, s.keys.channel(o.key.App), string(id))
 	f := fields{list: reply}
 	switch {
 	case err == nil && (f.number() == 1 || o.asked):
-		return 0
+		return
 	case err != nil:
 		s.log.Debug("end a lease whose reply was lost", slog.String("app", o.key.App), slog.String("key", o.key.Name), slog.Any("error", err))
 	default:
@@ -115,7 +116,6 @@ func (s *Store) endOrphan(ctx context.Context, o orphan) time.Duration {
 	s.abandoned.mu.Lock()
 	s.abandoned.push(o)
 	s.abandoned.mu.Unlock()
-	return 0
 }
 
 // lost reports whether Redis may have carried out, or may yet carry out, what ended with this error.

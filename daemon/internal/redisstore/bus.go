@@ -26,23 +26,14 @@ type bus struct {
 
 	mu       sync.Mutex
 	channels map[string]*follow
-	pubsub   *redis.PubSub           // the connection, if there is one
-	work     map[*follow]*catchingUp // whoever may have missed something
-	signal   chan struct{}           // there is new work
-}
-
-// catchingUp is one app's work.
-type catchingUp struct {
-	running bool
-	again   bool          // there was a new reason meanwhile
-	delay   time.Duration // after a failure
+	pubsub   *redis.PubSub // the connection, if there is one
+	work     work
 }
 
 func (b *bus) init(s *Store) {
 	b.store = s
 	b.channels = make(map[string]*follow)
-	b.work = make(map[*follow]*catchingUp)
-	b.signal = make(chan struct{}, 1)
+	b.work.init()
 }
 
 func (b *bus) find(app string) *follow {
@@ -59,6 +50,7 @@ func (b *bus) follow(ctx context.Context, app string, by cache.Follower) (*follo
 	if !there {
 		f = &follow{app: app, follower: by, ready: make(chan struct{})}
 		b.channels[channel] = f
+		b.work.order = append(b.work.order, f)
 	}
 	ps := b.pubsub
 	b.mu.Unlock()
@@ -74,91 +66,6 @@ func (b *bus) follow(ctx context.Context, app string, by cache.Follower) (*follo
 		}
 	}
 	return f, nil
-}
-
-// behind says that an app may have missed something.
-func (b *bus) behind(fs ...*follow) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, f := range fs {
-		w := b.work[f]
-		if w == nil {
-			w = new(catchingUp)
-			b.work[f] = w
-		}
-		w.again = true
-	}
-	b.wake()
-}
-
-func (b *bus) wake() {
-	select {
-	case b.signal <- struct{}{}:
-	default:
-	}
-}
-
-// check has every app compare its position with its log's.
-func (b *bus) check() {
-	b.mu.Lock()
-	fs := slices.Collect(maps.Values(b.channels))
-	b.mu.Unlock()
-	// What is not loaded yet will be when its subscription is confirmed, not before.
-	b.behind(slices.DeleteFunc(fs, func(f *follow) bool { _, loaded, _ := f.state(); return !loaded })...)
-}
-
-// catchUp does the work until ctx ends.
-func (b *bus) catchUp(ctx context.Context) {
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	for {
-		select {
-		case <-b.signal:
-		case <-ctx.Done():
-			return
-		}
-		b.mu.Lock()
-		for f, w := range b.work {
-			if w.again && !w.running {
-				w.running, w.again = true, false
-				wg.Go(func() { b.catchUpOne(ctx, f) })
-			}
-		}
-		b.mu.Unlock()
-	}
-}
-
-// Bounds of the delay between attempts to catch up.
-const (
-	minDelay = 20 * time.Millisecond
-	maxDelay = 500 * time.Millisecond
-)
-
-func (b *bus) catchUpOne(ctx context.Context, f *follow) {
-	err := b.store.catchUp(ctx, f)
-	b.mu.Lock()
-	w := b.work[f]
-	w.delay = nextDelay(w.delay, err)
-	delay := w.delay
-	b.mu.Unlock()
-	if err != nil {
-		b.store.log.Debug("catch up with a log", slog.String("app", f.app), slog.Any("error", err))
-		pause(ctx, delay)
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	w.running = false
-	w.again = w.again || err != nil
-	if w.again {
-		b.wake()
-	}
-}
-
-func nextDelay(delay time.Duration, err error) time.Duration {
-	if err == nil {
-		return 0
-	}
-	return min(max(2*delay, minDelay), maxDelay)
 }
 
 // pause waits about d, so that daemons that lost Redis together do not come back together.
@@ -305,7 +212,7 @@ func (s *Store) Run(ctx context.Context) error {
 	s.breaker.arm(true)
 	defer s.breaker.arm(false)
 	var wg sync.WaitGroup
-	for _, task := range []func(context.Context){s.probe, s.bus.listen, s.bus.catchUp, s.endAbandoned} {
+	for _, task := range []func(context.Context){s.probe, s.bus.listen, s.bus.check, s.bus.catchUp, s.endAbandoned} {
 		wg.Go(func() { task(ctx) })
 	}
 	wg.Wait()

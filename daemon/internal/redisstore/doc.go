@@ -14,8 +14,8 @@
 //	{<app>}:events  a stream: the last events of the log
 //
 // and one channel per app, {<app>}:told, for its events and for hints that a key was written or released. The channel
-// is only the fast path. A follower checks each event against its predecessor, and once a second its position against
-// the log; a gap is healed from the stream, or from the hash where the stream no longer reaches back. A log that Redis
+// is only the fast path. A follower checks each event against its predecessor, and about once a second its position
+// against the log (less often if hundreds of apps are followed); a gap is healed from the stream, or from the hash where the stream no longer reaches back. A log that Redis
 // lost, wholly or in a fail-over to a replica that was behind, goes on in a larger epoch, so that nothing rendered
 // before can be taken for newer than what was lost.
 //

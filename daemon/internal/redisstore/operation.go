@@ -133,7 +133,7 @@ const (
 	probeIntervalOpen = 250 * time.Millisecond
 )
 
-// probe asks whether Redis answers until ctx ends, and whether the followers know all that is in their logs.
+// probe asks whether Redis answers until ctx ends.
 func (s *Store) probe(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -149,7 +149,6 @@ func (s *Store) probe(ctx context.Context) {
 			s.log.Debug("probe of redis", slog.Any("error", err))
 		} else {
 			s.metrics.up.Set(1)
-			s.bus.check()
 		}
 		timer.Reset(next)
 	}

@@ -1,0 +1,34 @@
+package redisstore_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/isrd/isrd/daemon/internal/cache/cachetest"
+	"github.com/isrd/isrd/daemon/internal/redisstore"
+	"github.com/isrd/isrd/daemon/internal/redisstore/redistest"
+)
+
+// Names of apps that nobody uses cost Redis a bounded number of commands.
+func TestManyAppsAreCheckedInTurn(t *testing.T) {
+	const apps = 3000
+	server := redistest.Start(t)
+	d := start(t, redisstore.Config{URL: server.URL()})
+	for i := range apps {
+		eventually(t, cachetest.Patience, "an app is followed", func() bool {
+			return d.Follow(t.Context(), fmt.Sprint("app", i), sharedFollower) == nil
+		})
+	}
+	r := cachetest.NewRecorder(t)
+	eventually(t, cachetest.Patience, "the log is followed", func() bool { return d.Follow(t.Context(), "shop", r) == nil })
+	before, begun := outcomes(t, d, "load", "ok"), time.Now()
+	eventually(t, cachetest.Patience, "two seconds of checks", func() bool { return time.Since(begun) > 2*time.Second })
+	loads, most := outcomes(t, d, "load", "ok")-before, uint64(time.Since(begun).Seconds()*500)+50
+	if loads == 0 || loads > most {
+		t.Errorf("%d checks of positions in %v, want at most %d", loads, time.Since(begun), most)
+	}
+	// The last one has its turn too.
+	server.CLI("FLUSHALL")
+	r.Await(t, "that the log was lost", func(h cachetest.Heard) bool { return len(h.Loads) == 2 })
+}
