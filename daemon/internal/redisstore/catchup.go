@@ -75,7 +75,7 @@ func (b *bus) behind(f *follow) {
 // tick: anybody can make up names of apps, and what is followed must cost Redis no more than this.
 const (
 	checkInterval = time.Second
-	checkTicks    = 20 // in an interval
+	checkTicks    = 20 // in an interval, at most
 	checksPerTick = 25
 )
 
@@ -90,18 +90,22 @@ func (b *bus) check(ctx context.Context) {
 			return
 		}
 		if b.store.breaker.allow() == nil {
-			b.checkSome()
+			b.checkSome(time.Now())
 		}
 	}
 }
 
-func (b *bus) checkSome() {
+func (b *bus) checkSome(now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	w := &b.work
 	for range min((len(w.order)+checkTicks-1)/checkTicks, checksPerTick) {
 		f := w.order[w.next%len(w.order)]
+		if now.Sub(f.checked) < checkInterval { // and so were all that come after it
+			return
+		}
 		w.next = (w.next + 1) % len(w.order)
+		f.checked = now
 		// What is not loaded yet will be when its subscription is confirmed, not before.
 		select {
 		case <-f.ready:

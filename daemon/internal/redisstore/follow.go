@@ -22,6 +22,7 @@ type follow struct {
 	app      string
 	follower cache.Follower
 	ready    chan struct{} // closed after the first load
+	checked  time.Time     // guarded by bus.mu: when its position was compared last
 
 	mu       sync.Mutex // held while the follower is told, so that it hears things one at a time and in order
 	position tag.Position

@@ -10,6 +10,19 @@ import (
 	"github.com/isrd/isrd/daemon/internal/redisstore/redistest"
 )
 
+// A daemon that serves one app asks Redis little while nothing happens.
+func TestOneAppIsCheckedOnceASecond(t *testing.T) {
+	d := start(t, redisstore.Config{URL: redistest.Start(t).URL()})
+	r := cachetest.NewRecorder(t)
+	eventually(t, cachetest.Patience, "the log is followed", func() bool { return d.Follow(t.Context(), "shop", r) == nil })
+	before, begun := outcomes(t, d, "load", "ok"), time.Now()
+	eventually(t, cachetest.Patience, "three seconds of checks", func() bool { return time.Since(begun) > 3*time.Second })
+	loads, most := outcomes(t, d, "load", "ok")-before, uint64(time.Since(begun).Seconds())+1
+	if loads == 0 || loads > most {
+		t.Errorf("%d checks of its position in %v, want at most %d", loads, time.Since(begun), most)
+	}
+}
+
 // Names of apps that nobody uses cost Redis a bounded number of commands.
 func TestManyAppsAreCheckedInTurn(t *testing.T) {
 	const apps = 3000

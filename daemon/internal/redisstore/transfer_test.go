@@ -63,7 +63,7 @@ func (w *throttled) Write(p []byte) (int, error) {
 		w.until = now
 	}
 	w.until = w.until.Add(time.Duration(len(p)) * time.Second / time.Duration(w.rate))
-	time.Sleep(time.Until(w.until)) // it is a network: the delay is what it does
+	<-time.After(time.Until(w.until)) // it is a network: the delay is what it does
 	return w.Writer.Write(p)
 }
 
