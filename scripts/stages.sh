@@ -60,9 +60,9 @@ printf '%s\n' "${table[@]}"
 # go test: "ok  pkg  1.2s", "FAIL  pkg", "--- FAIL: TestX". node:test: "# pass 3" or "ℹ pass 3", by reporter.
 summaries='^(ok  	|FAIL	|FAIL$|--- FAIL:|panic:|(#|ℹ) (tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) )'
 for log in ${ran[@]+"${ran[@]}"}; do
-  if grep -qE "$summaries" "$log"; then
+  if grep -aqE "$summaries" "$log"; then # -a: a test may print what it found in a value
     printf '\n%s\n' "$(basename "$log" .log)"
-    grep -E "$summaries" "$log"
+    grep -aE "$summaries" "$log"
   fi
 done
 exit "$failed"

@@ -3,7 +3,6 @@ package server
 import (
 	"fmt"
 	"math"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -29,8 +28,8 @@ func tags(field string, list []string) error {
 		return status.Errorf(codes.InvalidArgument, "%s has %d tags; the limit is %d", field, len(list), maxTags)
 	}
 	for i, t := range list {
-		if len(t) > maxTag || strings.IndexByte(t, 0) >= 0 {
-			return status.Errorf(codes.InvalidArgument, "%s[%d] has more than %d bytes, or a NUL", field, i, maxTag)
+		if len(t) > maxTag {
+			return status.Errorf(codes.InvalidArgument, "%s[%d] has %d bytes; the limit is %d", field, i, len(t), maxTag)
 		}
 	}
 	return nil
@@ -236,8 +235,8 @@ func revalidations(rs []*isrdv1.Revalidation) ([]tag.Revalidation, error) {
 	}
 	out := make([]tag.Revalidation, 0, len(rs))
 	for i, r := range rs {
-		if r.GetTag() == "" || len(r.GetTag()) > maxTag || strings.IndexByte(r.GetTag(), 0) >= 0 {
-			return nil, status.Errorf(codes.InvalidArgument, "revalidations[%d].tag must have 1 to %d bytes and no NUL", i, maxTag)
+		if r.GetTag() == "" || len(r.GetTag()) > maxTag || r.GetTag()[0] == 0 { // tags that begin with a NUL stand for keys
+			return nil, status.Errorf(codes.InvalidArgument, "revalidations[%d].tag must have 1 to %d bytes and not begin with a NUL", i, maxTag)
 		}
 		one := tag.Revalidation{Tag: r.GetTag(), Soft: r.ExpireSeconds != nil}
 		if one.Soft {
