@@ -172,31 +172,35 @@ func TestLifeOfAnEntry(t *testing.T) {
 }
 
 func TestParkedReadIsWokenByTheWrite(t *testing.T) {
-	bubble(t, true, func(f *fixture) {
-		holder := f.get(cache.GetRequest{})
-		answers := make(chan cache.Answer, 3)
-		var announced sync.WaitGroup
-		for range 3 {
-			announced.Add(1)
-			go func() {
-				answers <- f.get(cache.GetRequest{Parked: func(limit time.Duration) {
-					if limit != 10*time.Second {
-						f.t.Errorf("parked for %v, want 10s", limit)
-					}
-					announced.Done()
-				}})
-			}()
-		}
-		announced.Wait()
-		start := time.Now()
-		f.set(holder, entry("one"))
-		for range 3 {
-			f.want(<-answers, cache.Hit, cache.NoReason, false, "one")
-		}
-		if waited := time.Since(start); waited != 0 {
-			f.t.Errorf("woken %v after the write; want at once", waited)
-		}
-	})
+	for _, embedded := range []bool{true, false} { // before a store, the acknowledgement is what wakes: nothing is stored here
+		bubble(t, embedded, wakeByWrite)
+	}
+}
+
+func wakeByWrite(f *fixture) {
+	holder := f.get(cache.GetRequest{})
+	answers := make(chan cache.Answer, 3)
+	var announced sync.WaitGroup
+	for range 3 {
+		announced.Add(1)
+		go func() {
+			answers <- f.get(cache.GetRequest{Parked: func(limit time.Duration) {
+				if limit != 10*time.Second {
+					f.t.Errorf("parked for %v, want 10s", limit)
+				}
+				announced.Done()
+			}})
+		}()
+	}
+	announced.Wait()
+	start := time.Now()
+	f.set(holder, entry("one"))
+	for range 3 {
+		f.want(<-answers, cache.Hit, cache.NoReason, false, "one")
+	}
+	if waited := time.Since(start); waited != 0 {
+		f.t.Errorf("woken %v after the write; want at once", waited)
+	}
 }
 
 func TestReleaseLetsOneParkedReadHaveTheLease(t *testing.T) {

@@ -67,3 +67,34 @@ func TestStoppingDaemonAnswersWhatItWasAsked(t *testing.T) {
 		t.Errorf("the session ended with %v", got)
 	}
 }
+
+func TestLeaseGrantedToACallerWhoHasGoneIsGivenBack(t *testing.T) {
+	d := start(t, server.Config{})
+	a, b := d.open("shop"), d.open("shop")
+	id := a.sendGet(&isrdv1.GetRequest{Key: route("/slow-read")})
+	<-d.entered
+	a.send(&isrdv1.SessionRequest{Id: id, Frame: &isrdv1.SessionRequest_Cancel{Cancel: &isrdv1.Cancel{}}})
+	ping := a.id()
+	a.send(&isrdv1.SessionRequest{Id: ping, Frame: &isrdv1.SessionRequest_Ping{Ping: &isrdv1.Ping{}}})
+	a.answer(ping) // frames are taken in order: the cancellation has been
+	close(d.goOn)
+	a.answer(id)
+	begin := time.Now()
+	if got := b.get(&isrdv1.GetRequest{Key: route("/slow-read")}); got.GetLease().GetToken() == 0 || time.Since(begin) > 5*time.Second {
+		t.Errorf("after %v: %v", time.Since(begin), got)
+	}
+}
+
+func TestRetryDelayIsBounded(t *testing.T) {
+	d := start(t, server.Config{})
+	s := d.open("shop")
+	miss := s.get(&isrdv1.GetRequest{Key: route("/p")})
+	id := s.id()
+	s.send(&isrdv1.SessionRequest{Id: id, Frame: &isrdv1.SessionRequest_Set{Set: &isrdv1.SetRequest{
+		Key: route("/p"), RewriteOf: miss.GetBase(), RetryAfterMs: 1 << 31, LeaseToken: miss.GetLease().GetToken(),
+	}}})
+	s.answer(id)
+	if left := s.get(&isrdv1.GetRequest{Key: route("/p")}).GetLeaseLeftMs(); left == 0 || left > 60_000 {
+		t.Errorf("nobody may render for %d ms", left)
+	}
+}

@@ -211,7 +211,6 @@ func (ss *session) write(ctx context.Context) error {
 func (ss *session) sendEvents() (open bool, err error) {
 	messages, open := ss.events.Take()
 	var batch []*isrdv1.Event
-	size := 0
 	for _, m := range messages {
 		if !ss.sent.Before(m.Event.Position) { // it came between the subscription and the welcome
 			continue
@@ -225,27 +224,30 @@ func (ss *session) sendEvents() (open bool, err error) {
 			}
 			continue
 		}
-		event := wireEvent(m.Event)
-		batch, size = append(batch, event), size+proto.Size(event)
-		if size > maxBatch {
-			if err := ss.sendBatch(batch); err != nil {
-				return open, err
-			}
-			batch, size = nil, 0
+		batch = append(batch, wireEvent(m.Event))
+	}
+	for _, events := range inFrames(batch) {
+		err := ss.stream.Send(&isrdv1.SessionResponse{Frame: &isrdv1.SessionResponse_Events{Events: &isrdv1.Events{Events: events}}})
+		if err != nil {
+			return open, fmt.Errorf("send events: %w", err)
 		}
 	}
-	return open, ss.sendBatch(batch)
+	return open, nil
 }
 
-func (ss *session) sendBatch(batch []*isrdv1.Event) error {
-	if len(batch) == 0 {
-		return nil
+// inFrames divides events, in their order, so that no frame grows beyond maxBatch by more than one event.
+func inFrames(events []*isrdv1.Event) [][]*isrdv1.Event {
+	var frames [][]*isrdv1.Event
+	size := maxBatch + 1 // the first event begins a frame
+	for _, e := range events {
+		if size > maxBatch {
+			frames, size = append(frames, nil), 0
+		}
+		last := len(frames) - 1
+		frames[last] = append(frames[last], e)
+		size += proto.Size(e)
 	}
-	err := ss.stream.Send(&isrdv1.SessionResponse{Frame: &isrdv1.SessionResponse_Events{Events: &isrdv1.Events{Events: batch}}})
-	if err != nil {
-		return fmt.Errorf("send events: %w", err)
-	}
-	return nil
+	return frames
 }
 
 // goAway tells the client to come back to the next daemon, and answers what it has asked before. The stop of the server

@@ -45,6 +45,20 @@ type brittle struct {
 	releases      *atomic.Int64
 }
 
+// Read of "/slow-read" is held until it is let go, and goes on although its caller has gone, as a script in Redis does.
+func (b brittle) Read(ctx context.Context, k cache.Key, opt cache.ReadOptions) (cache.Reading, error) {
+	if k.Name == "/slow-read" {
+		select {
+		case <-b.goOn:
+		default:
+			close(b.entered)
+			<-b.goOn
+		}
+		ctx = context.WithoutCancel(ctx)
+	}
+	return b.Store.Read(ctx, k, opt)
+}
+
 func (b brittle) Release(ctx context.Context, k cache.Key, token uint64, keep time.Duration) (bool, error) {
 	switch k.Name {
 	case "/panic":
@@ -152,6 +166,12 @@ func (d *daemon) open(app string) *session {
 	s := d.dial(hello(app))
 	if s.recv().GetWelcome().GetSessionId() == "" {
 		d.t.Fatal("the first frame is no welcome")
+	}
+	// What the welcome says is not said again: loading the log is no reason for a reset.
+	id := s.id()
+	s.send(&isrdv1.SessionRequest{Id: id, Frame: &isrdv1.SessionRequest_Ping{Ping: &isrdv1.Ping{}}})
+	if f := s.recv(); f.GetPong() == nil {
+		d.t.Fatalf("the second frame is %v", f)
 	}
 	return s
 }
