@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net"
 	"sync"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"github.com/isrd/isrd/daemon/internal/cache"
 )
@@ -120,14 +117,5 @@ func (s *Store) endOrphan(ctx context.Context, o orphan) {
 
 // lost reports whether Redis may have carried out, or may yet carry out, what ended with this error.
 func lost(err error) bool {
-	var answer redis.Error
-	var op *net.OpError
-	switch {
-	case err == nil, errors.Is(err, errOpen), errors.Is(err, errUnsent), errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, redis.ErrClosed):
-		return false
-	case errors.As(err, &answer):
-		return false
-	default:
-		return !errors.As(err, &op) || op.Op != "dial"
-	}
+	return err != nil && !errors.Is(err, errOpen) && !errors.Is(err, ErrUnsent) && !errors.Is(err, ErrBusy) && !errors.Is(err, ErrAnswer)
 }

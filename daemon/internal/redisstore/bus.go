@@ -6,13 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"github.com/isrd/isrd/daemon/internal/cache"
 )
@@ -26,7 +23,7 @@ type bus struct {
 
 	mu       sync.Mutex
 	channels map[string]*follow
-	pubsub   *redis.PubSub // the connection, if there is one
+	pubsub   Subscription // the connection, if there is one
 	work     work
 }
 
@@ -69,8 +66,8 @@ func (b *bus) follow(ctx context.Context, app string, by cache.Follower) (*follo
 }
 
 // pause waits about d, so that daemons that lost Redis together do not come back together.
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d/2 + rand.N(d/2+1))
+func (b *bus) pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d/2 + time.Duration(b.store.config.Random()*float64(d/2)))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -93,13 +90,13 @@ func (b *bus) listen(ctx context.Context) {
 		}
 		delay = nextDelay(delay, err)
 		b.store.log.Debug("subscription ended", slog.Any("error", err))
-		pause(ctx, delay)
+		b.pause(ctx, delay)
 	}
 }
 
 // session is one connection's life. The error is never nil.
 func (b *bus) session(ctx context.Context) error {
-	ps := b.store.client.Subscribe(ctx)
+	ps := b.store.server.Subscribe(ctx)
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -131,15 +128,15 @@ func (b *bus) session(ctx context.Context) error {
 }
 
 // attach makes ps the connection and returns the channels it must subscribe to.
-func (b *bus) attach(ps *redis.PubSub) []string {
+func (b *bus) attach(ps Subscription) []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.pubsub = ps
-	return slices.Collect(maps.Keys(b.channels))
+	return slices.Sorted(maps.Keys(b.channels))
 }
 
 // subscribe opens the connection.
-func (b *bus) subscribe(ctx context.Context, ps *redis.PubSub, channels []string) error {
+func (b *bus) subscribe(ctx context.Context, ps Subscription, channels []string) error {
 	ctx, cancel := context.WithTimeout(ctx, b.store.config.DialTimeout)
 	defer cancel()
 	if len(channels) > 0 {
@@ -159,7 +156,7 @@ const pingInterval = 250 * time.Millisecond
 var errSilent = errors.New("no sign of life on the subscription")
 
 // watch returns when nothing was heard on the connection for too long, or when ctx ends.
-func (b *bus) watch(ctx context.Context, ps *redis.PubSub, silence func() time.Duration) {
+func (b *bus) watch(ctx context.Context, ps Subscription, silence func() time.Duration) {
 	ticker := time.NewTicker(pingInterval)
 	defer ticker.Stop()
 	for {
@@ -179,13 +176,13 @@ func (b *bus) watch(ctx context.Context, ps *redis.PubSub, silence func() time.D
 }
 
 // receive handles what came on the connection.
-func (b *bus) receive(m any) {
+func (b *bus) receive(m Push) {
 	switch m := m.(type) {
-	case *redis.Subscription:
-		if f := b.at(m.Channel); f != nil && m.Kind == "subscribe" {
+	case Subscribed:
+		if f := b.at(m.Channel); f != nil {
 			b.behind(f)
 		}
-	case *redis.Message:
+	case Message:
 		f := b.at(m.Channel)
 		if f == nil {
 			return

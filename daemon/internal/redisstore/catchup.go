@@ -164,7 +164,7 @@ func (b *bus) catchUpOne(ctx context.Context, f *follow, end func()) {
 	b.mu.Unlock()
 	if err != nil {
 		b.store.log.Debug("catch up with a log", slog.String("app", f.app), slog.Any("error", err))
-		pause(ctx, delay)
+		b.pause(ctx, delay)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()

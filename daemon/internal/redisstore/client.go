@@ -2,7 +2,9 @@ package redisstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"time"
 
@@ -17,8 +19,21 @@ const socketTimeout = 5 * time.Second
 // protocol is RESP2: RESP3 would only add a look for push messages to every read.
 const protocol = 2
 
+// client is Redis itself, by go-redis: the only file that knows it.
+type client struct{ redis.UniversalClient }
+
+var (
+	_ Server = client{}
+	_ Pool   = client{}
+)
+
 // newClient builds the client that the URL names. It opens no connection.
-func newClient(cfg Config) (redis.UniversalClient, error) {
+func newClient(cfg Config) (client, error) {
+	c, err := dialer(cfg)
+	return client{c}, err
+}
+
+func dialer(cfg Config) (redis.UniversalClient, error) {
 	a, err := parseURL(cfg.URL)
 	if err != nil {
 		return nil, err
@@ -73,51 +88,49 @@ type once struct{ *redis.Cmd }
 // NoRetry implements redis.Cmder.
 func (once) NoRetry() bool { return true }
 
-// script is one of the scripts.
-type script struct {
-	name string
-	*redis.Script
-	source string
-}
-
-func newScript(name, source string) script {
-	return script{name: name, Script: redis.NewScript(source), source: source}
-}
-
-// run runs the script. Redis has it by its hash, unless it was restarted: then it is sent.
-func (s script) run(ctx context.Context, c redis.UniversalClient, names []string, args ...any) ([]any, error) {
-	reply, err := process(ctx, c, "evalsha", s.Hash(), names, args)
+// Eval implements Server. Redis has the script by its hash, unless it was restarted: then it is sent.
+func (c client) Eval(ctx context.Context, sc Script, keys []string, args ...any) ([]any, error) {
+	reply, err := c.process(ctx, "evalsha", sc.hash, keys, args)
 	if redis.HasErrorPrefix(err, "NOSCRIPT") {
-		reply, err = process(ctx, c, "eval", s.source, names, args)
+		reply, err = c.process(ctx, "eval", sc.Source, keys, args)
 	}
 	if err != nil {
-		return nil, err
+		return nil, classify(err)
 	}
 	list, ok := reply.([]any)
 	if !ok {
-		return nil, fmt.Errorf("%s replied with %T", s.name, reply)
+		return nil, fmt.Errorf("%w: %s replied with %T", ErrAnswer, sc.Name, reply)
 	}
 	return list, nil
 }
 
-func process(ctx context.Context, c redis.UniversalClient, command, what string, names []string, args []any) (any, error) {
-	all := make([]any, 0, 3+len(names)+len(args))
-	all = append(all, command, what, len(names))
-	for _, n := range names {
-		all = append(all, n)
+func (c client) process(ctx context.Context, command, what string, keys []string, args []any) (any, error) {
+	all := make([]any, 0, 3+len(keys)+len(args))
+	all = append(all, command, what, len(keys))
+	for _, k := range keys {
+		all = append(all, k)
 	}
 	cmd := once{redis.NewCmd(ctx, append(all, args...)...)}
 	if err := c.Process(ctx, cmd); err != nil {
-		return nil, err //nolint:wrapcheck // do wraps it with the operation
+		return nil, err //nolint:wrapcheck // Eval classifies it
 	}
 	return cmd.Result()
 }
 
-// ping asks whether Redis answers; of a cluster, whether any master does.
-func ping(ctx context.Context, c redis.UniversalClient) error {
-	cc, ok := c.(*redis.ClusterClient)
+// Get implements Server.
+func (c client) Get(ctx context.Context, key string) ([]byte, error) {
+	value, err := c.UniversalClient.Get(ctx, key).Bytes()
+	if errors.Is(err, redis.Nil) {
+		return nil, nil
+	}
+	return value, classify(err)
+}
+
+// Ping implements Server. A cluster answers if any master does.
+func (c client) Ping(ctx context.Context) error {
+	cc, ok := c.UniversalClient.(*redis.ClusterClient)
 	if !ok {
-		return c.Ping(ctx).Err()
+		return classify(c.UniversalClient.Ping(ctx).Err())
 	}
 	var (
 		mu       sync.Mutex
@@ -133,5 +146,67 @@ func ping(ctx context.Context, c redis.UniversalClient) error {
 	if answered {
 		return nil
 	}
-	return err
+	return classify(err)
 }
+
+// Subscribe implements Server.
+func (c client) Subscribe(ctx context.Context) Subscription {
+	return subscription{c.UniversalClient.Subscribe(ctx)}
+}
+
+// Close implements Server.
+func (c client) Close() error { return classify(c.UniversalClient.Close()) }
+
+// Pool implements Pool.
+func (c client) Pool() (total, idle, timeouts uint32) {
+	s := c.PoolStats()
+	return s.TotalConns, s.IdleConns, s.Timeouts
+}
+
+// classify says in the store's terms what an error of go-redis means.
+func classify(err error) error {
+	var answer redis.Error
+	var op *net.OpError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &answer):
+		return fmt.Errorf("%w: %w", ErrAnswer, err)
+	case errors.Is(err, redis.ErrPoolTimeout):
+		return fmt.Errorf("%w: %w", ErrBusy, err)
+	case errors.Is(err, redis.ErrClosed), errors.As(err, &op) && op.Op == "dial":
+		return fmt.Errorf("%w: %w", ErrUnsent, err)
+	default:
+		return err
+	}
+}
+
+// subscription implements Subscription by go-redis.
+type subscription struct{ pubsub *redis.PubSub }
+
+func (s subscription) Subscribe(ctx context.Context, channels ...string) error {
+	return classify(s.pubsub.Subscribe(ctx, channels...))
+}
+
+func (s subscription) Ping(ctx context.Context) error { return classify(s.pubsub.Ping(ctx)) }
+
+func (s subscription) Receive(ctx context.Context) (Push, error) {
+	for {
+		m, err := s.pubsub.Receive(ctx)
+		if err != nil {
+			return nil, classify(err)
+		}
+		switch m := m.(type) {
+		case *redis.Message:
+			return Message{Channel: m.Channel, Payload: m.Payload}, nil
+		case *redis.Pong:
+			return Pong{}, nil
+		case *redis.Subscription:
+			if m.Kind == "subscribe" {
+				return Subscribed{Channel: m.Channel}, nil
+			}
+		}
+	}
+}
+
+func (s subscription) Close() error { return classify(s.pubsub.Close()) }

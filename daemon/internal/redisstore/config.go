@@ -3,6 +3,7 @@ package redisstore
 import (
 	"cmp"
 	"log/slog"
+	"math/rand/v2"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -28,15 +29,22 @@ type Config struct {
 	// and rediss+sentinel://, rediss+cluster:// with TLS. With TLS, ?skip_verify=true takes any certificate. Default
 	// redis://127.0.0.1:6379.
 	URL string
+	// Server is a model of Redis in its place, for the simulation. Default: Redis, by URL.
+	Server Server
+	// Random spreads waits, so that daemons that lost Redis together do not come back together; it is in [0, 1). Default
+	// math/rand/v2.Float64. A simulation wants one with a seed.
+	Random func() float64
+	// Name is this daemon's among those that share a log: no other may have it, nor may this one's next life. Default: a
+	// random one, which is what to use outside a simulation.
+	Name string
 	// Prefix begins every key and channel. Default isrd.
 	Prefix string
 	// PoolSize bounds the connections, in a cluster those to each node. Default 10 per CPU.
 	PoolSize int
 	// DialTimeout bounds the opening of a connection. Default 1 s.
 	DialTimeout time.Duration
-	// OpTimeout bounds every operation, also while Redis hangs; a large value gets more, according to
-	// its size. The context's
-	// deadline counts if it is earlier. Default 150 ms.
+	// OpTimeout bounds every operation, also while Redis hangs; a large value gets more, according to its size. The
+	// context's deadline counts if it is earlier. Default 150 ms.
 	OpTimeout time.Duration
 	// Coder packs the values.
 	Coder Coder
@@ -51,6 +59,9 @@ func (c Config) withDefaults() Config {
 	c.Prefix = cmp.Or(c.Prefix, "isrd")
 	c.DialTimeout = cmp.Or(c.DialTimeout, time.Second)
 	c.OpTimeout = cmp.Or(c.OpTimeout, 150*time.Millisecond)
+	if c.Random == nil {
+		c.Random = rand.Float64
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -12,6 +12,7 @@ type listener struct{ events, loads, hints int }
 
 func (l *listener) Event(tag.Event)                 { l.events++ }
 func (l *listener) Load(tag.Snapshot, string)       { l.loads++ }
+func (l *listener) Snapshot() tag.Snapshot          { return tag.Snapshot{} }
 func (l *listener) Written(cache.ID, cache.Version) { l.hints++ }
 func (l *listener) Released(cache.ID)               { l.hints++ }
 

@@ -3,7 +3,6 @@ package redisstore
 import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
-	"github.com/redis/go-redis/v9"
 )
 
 type metrics struct {
@@ -14,18 +13,11 @@ type metrics struct {
 	subscribed prometheus.Gauge
 }
 
-func newMetrics(reg prometheus.Registerer, c redis.UniversalClient) *metrics {
+func newMetrics(reg prometheus.Registerer, server Server) *metrics {
 	f := promauto.With(reg)
-	pool := func(name, help string, value func(*redis.PoolStats) uint32) {
-		f.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(value(c.PoolStats())) })
+	if p, ok := server.(Pool); ok {
+		poolMetrics(f, p)
 	}
-	pool("isrd_redisstore_pool_connections", "Connections to Redis, beside that of the subscription.",
-		func(s *redis.PoolStats) uint32 { return s.TotalConns })
-	pool("isrd_redisstore_pool_idle_connections", "Connections to Redis that wait for work.",
-		func(s *redis.PoolStats) uint32 { return s.IdleConns })
-	f.NewCounterFunc(prometheus.CounterOpts{
-		Name: "isrd_redisstore_pool_timeouts_total", Help: "Operations that found no free connection in time.",
-	}, func() float64 { return float64(c.PoolStats().Timeouts) })
 	return &metrics{
 		duration: f.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "isrd_redisstore_operation_duration_seconds", Help: "Operations on Redis, by what came of them.",
@@ -44,4 +36,16 @@ func newMetrics(reg prometheus.Registerer, c redis.UniversalClient) *metrics {
 			Name: "isrd_redisstore_subscribed", Help: "1 if the connection is there on which events come at once.",
 		}),
 	}
+}
+
+func poolMetrics(f promauto.Factory, p Pool) {
+	f.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "isrd_redisstore_pool_connections", Help: "Connections to Redis, beside that of the subscription.",
+	}, func() float64 { total, _, _ := p.Pool(); return float64(total) })
+	f.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "isrd_redisstore_pool_idle_connections", Help: "Connections to Redis that wait for work.",
+	}, func() float64 { _, idle, _ := p.Pool(); return float64(idle) })
+	f.NewCounterFunc(prometheus.CounterOpts{
+		Name: "isrd_redisstore_pool_timeouts_total", Help: "Operations that found no free connection in time.",
+	}, func() float64 { _, _, timeouts := p.Pool(); return float64(timeouts) })
 }

@@ -8,8 +8,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/isrd/isrd/daemon/internal/cache"
 )
 
@@ -25,16 +23,13 @@ const (
 	outcomeBusy     = "busy"     // every connection was in use: says nothing of Redis
 )
 
-// errUnsent is wrapped by the error of an operation that was over before it began.
-var errUnsent = errors.New("redis was not asked")
-
 // run runs a script and learns from the time in its reply. Every script's time is where timeIn says.
-func (s *Store) run(ctx context.Context, sc script, l limit, names []string, args ...any) ([]any, error) {
+func (s *Store) run(ctx context.Context, sc Script, l limit, names []string, args ...any) ([]any, error) {
 	var reply []any
-	err := s.do(ctx, sc.name, l, func(ctx context.Context) (err error) {
+	err := s.do(ctx, sc.Name, l, func(ctx context.Context) (err error) {
 		sent := time.Now()
-		if reply, err = sc.run(ctx, s.client, names, args...); err == nil {
-			if micros, ok := timeIn(sc.name, reply); ok {
+		if reply, err = s.server.Eval(ctx, sc, names, args...); err == nil {
+			if micros, ok := timeIn(sc.Name, reply); ok {
 				s.clock.observe(sent, time.Now(), micros)
 			}
 		}
@@ -46,7 +41,7 @@ func (s *Store) run(ctx context.Context, sc script, l limit, names []string, arg
 // timeIn finds the two fields of TIME in a script's reply: last, or for load in third place.
 func timeIn(name string, reply []any) (micros int64, ok bool) {
 	at := len(reply) - 2
-	if name == loadScript.name {
+	if name == loadScript.Name {
 		at = 2
 	}
 	if at < 0 || len(reply) < at+2 {
@@ -69,7 +64,7 @@ func (s *Store) do(ctx context.Context, op string, l limit, f func(context.Conte
 // try carries out one operation within its limit. The error wraps cache.ErrUnavailable.
 func (s *Store) try(ctx context.Context, op string, l limit, f func(context.Context) error) error {
 	if ctx.Err() != nil {
-		return fmt.Errorf("%w: %w: %w", cache.ErrUnavailable, errUnsent, context.Cause(ctx))
+		return fmt.Errorf("%w: %w: %w", cache.ErrUnavailable, ErrUnsent, context.Cause(ctx))
 	}
 	begun := time.Now()
 	deadline, ok := ctx.Deadline()
@@ -94,17 +89,16 @@ func (s *Store) try(ctx context.Context, op string, l limit, f func(context.Cont
 	return fmt.Errorf("%w: %w", cache.ErrUnavailable, err)
 }
 
-// outcomeOf says what an error of the client means. Who was hurried by its caller cannot say that Redis is late.
+// outcomeOf says what an error of the server means. Who was hurried by its caller cannot say that Redis is late.
 func outcomeOf(ctx context.Context, err error, hurried bool) string {
-	var answer redis.Error
 	switch {
 	case err == nil:
 		return outcomeOK
-	case errors.As(err, &answer):
+	case errors.Is(err, ErrAnswer):
 		return outcomeError
 	case ctx.Err() != nil:
 		return outcomeCanceled
-	case errors.Is(err, redis.ErrPoolTimeout):
+	case errors.Is(err, ErrBusy):
 		return outcomeBusy
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		if hurried {

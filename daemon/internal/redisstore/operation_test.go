@@ -6,8 +6,6 @@ import (
 	"net"
 	"os"
 	"testing"
-
-	"github.com/redis/go-redis/v9"
 )
 
 func TestOutcomeOf(t *testing.T) {
@@ -25,10 +23,11 @@ func TestOutcomeOf(t *testing.T) {
 		{"late, by the socket", t.Context(), &net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}, false, outcomeTimeout},
 		{"hurried", t.Context(), context.DeadlineExceeded, true, outcomeCanceled},
 		{"the caller went", gone, context.Canceled, false, outcomeCanceled},
-		{"no connection is free", t.Context(), fmt.Errorf("get: %w", redis.ErrPoolTimeout), false, outcomeBusy},
-		{"no connection is free, and hurried", t.Context(), redis.ErrPoolTimeout, true, outcomeBusy},
-		{"no connection", t.Context(), &net.OpError{Op: "dial", Err: os.ErrPermission}, false, outcomeFailed},
-		{"an error", t.Context(), redis.Nil, false, outcomeError},
+		{"no connection is free", t.Context(), fmt.Errorf("get: %w", ErrBusy), false, outcomeBusy},
+		{"no connection is free, and hurried", t.Context(), ErrBusy, true, outcomeBusy},
+		{"no connection", t.Context(), fmt.Errorf("get: %w", ErrUnsent), false, outcomeFailed},
+		{"a connection that broke", t.Context(), &net.OpError{Op: "read", Err: os.ErrPermission}, false, outcomeFailed},
+		{"an error", t.Context(), fmt.Errorf("eval: %w", ErrAnswer), false, outcomeError},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if got := outcomeOf(tc.ctx, tc.err, tc.hurried); got != tc.want {

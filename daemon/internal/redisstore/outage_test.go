@@ -40,7 +40,7 @@ var operations = map[string]func(ctx context.Context, d *daemon) error{
 		return err
 	},
 	"release": func(ctx context.Context, d *daemon) error {
-		_, err := d.Release(ctx, key, 1, 0)
+		_, err := d.Release(ctx, key, 1, cache.ReleaseOptions{})
 		return err
 	},
 	"append": func(ctx context.Context, d *daemon) error {
@@ -60,6 +60,7 @@ type deaf struct{ _ int }
 
 func (*deaf) Event(tag.Event)                 {}
 func (*deaf) Load(tag.Snapshot, string)       {}
+func (*deaf) Snapshot() tag.Snapshot          { return tag.Snapshot{} }
 func (*deaf) Written(cache.ID, cache.Version) {}
 func (*deaf) Released(cache.ID)               {}
 

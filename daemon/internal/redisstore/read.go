@@ -7,8 +7,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/isrd/isrd/daemon/internal/cache"
 )
 
@@ -102,9 +100,7 @@ var errWent = fmt.Errorf("%w: the value went while it was read", cache.ErrUnavai
 func (s *Store) fetch(ctx context.Context, key cache.Key, size int, judged cache.Version) (e *cache.Entry, damaged cache.Version, err error) {
 	var value []byte
 	err = s.do(ctx, "fetch", s.config.transfer(size), func(ctx context.Context) (err error) {
-		if value, err = s.client.Get(ctx, s.keys.entry(key.ID())).Bytes(); errors.Is(err, redis.Nil) {
-			return nil // an answer
-		}
+		value, err = s.server.Get(ctx, s.keys.entry(key.ID()))
 		return err
 	})
 	switch {

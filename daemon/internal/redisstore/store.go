@@ -1,9 +1,9 @@
 package redisstore
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
-	"embed"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,34 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/isrd/isrd/daemon/internal/cache"
-)
-
-//go:embed scripts/*.lua
-var files embed.FS
-
-// source reads scripts and joins them: a script and the preludes it needs.
-func source(names ...string) string {
-	var all string
-	for _, n := range names {
-		b, err := files.ReadFile("scripts/" + n + ".lua")
-		if err != nil {
-			panic(err) // it is part of the binary
-		}
-		all += string(b)
-	}
-	return all
-}
-
-var (
-	readScript    = newScript("read", source("entry", "read"))
-	writeScript   = newScript("write", source("entry", "write"))
-	releaseScript = newScript("release", source("entry", "release"))
-	abandonScript = newScript("abandon", source("entry", "abandon"))
-	appendScript  = newScript("append", source("log", "append"))
-	loadScript    = newScript("load", source("log", "load"))
 )
 
 // Store implements cache.Store and cache.Log on Redis. It is safe for concurrent use. Run must be running for Follow to
@@ -47,7 +20,7 @@ var (
 type Store struct {
 	config    Config
 	keys      keys
-	client    redis.UniversalClient
+	server    Server
 	coder     Coder
 	clock     *clock
 	breaker   breaker
@@ -60,11 +33,6 @@ type Store struct {
 	said      sync.Map      // kinds of unreadable values that were logged
 }
 
-var (
-	_ cache.Store = (*Store)(nil)
-	_ cache.Log   = (*Store)(nil)
-)
-
 // New returns a store. It opens no connection and starts nothing; Close it all the same. The error says what is wrong
 // with cfg, without the password.
 func New(cfg Config) (*Store, error) {
@@ -76,14 +44,16 @@ func New(cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("new Redis store: %w", err)
 	}
-	client, err := newClient(cfg)
-	if err != nil {
-		return nil, fmt.Errorf("new Redis store: %w", err)
+	server := cfg.Server
+	if server == nil {
+		if server, err = newClient(cfg); err != nil {
+			return nil, fmt.Errorf("new Redis store: %w", err)
+		}
 	}
 	s := &Store{
-		config: cfg, keys: k, client: client, coder: cfg.Coder, clock: newClock(),
-		log: cfg.Logger, metrics: newMetrics(cfg.Registerer, client),
-		name: rand.Text(), abandoned: abandoned{signal: make(chan struct{}, 1)},
+		config: cfg, keys: k, server: server, coder: cfg.Coder, clock: newClock(),
+		log: cfg.Logger, metrics: newMetrics(cfg.Registerer, server),
+		name: cmp.Or(cfg.Name, rand.Text()), abandoned: abandoned{signal: make(chan struct{}, 1)},
 	}
 	s.breaker.onChange = s.changed
 	s.bus.init(s)
@@ -92,7 +62,7 @@ func New(cfg Config) (*Store, error) {
 
 // Close closes the connections. Run should have returned.
 func (s *Store) Close() error {
-	if err := s.client.Close(); err != nil {
+	if err := s.server.Close(); err != nil {
 		return fmt.Errorf("close Redis store: %w", err)
 	}
 	return nil
@@ -100,7 +70,7 @@ func (s *Store) Close() error {
 
 // Ping asks whether Redis answers, also while operations fail at once. The error wraps cache.ErrUnavailable.
 func (s *Store) Ping(ctx context.Context) error {
-	return s.try(ctx, "ping", s.config.small(), func(ctx context.Context) error { return ping(ctx, s.client) })
+	return s.try(ctx, "ping", s.config.small(), s.server.Ping)
 }
 
 // Now implements cache.Store.
@@ -130,10 +100,10 @@ func (s *Store) Write(ctx context.Context, e *cache.Entry, opt cache.WriteOption
 }
 
 // Release implements cache.Store.
-func (s *Store) Release(ctx context.Context, key cache.Key, token uint64, keep time.Duration) (bool, error) {
+func (s *Store) Release(ctx context.Context, key cache.Key, token uint64, opt cache.ReleaseOptions) (bool, error) {
 	id := key.ID()
 	reply, err := s.run(ctx, releaseScript, s.config.small(), []string{s.keys.lease(id)},
-		strconv.FormatUint(token, 10), max(keep, 0).Milliseconds(), s.keys.channel(key.App), string(id))
+		strconv.FormatUint(token, 10), max(opt.Keep, 0).Milliseconds(), s.keys.channel(key.App), string(id))
 	if err != nil {
 		return false, fmt.Errorf("release lease: %w", err)
 	}

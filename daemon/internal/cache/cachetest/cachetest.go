@@ -105,7 +105,7 @@ func (f *fixture) read(s cache.Store, key cache.Key, opt cache.ReadOptions) cach
 
 func (f *fixture) release(s cache.Store, key cache.Key, token uint64, keep time.Duration) bool {
 	f.Helper()
-	released, err := s.Release(f.Context(), key, token, keep)
+	released, err := s.Release(f.Context(), key, token, cache.ReleaseOptions{Keep: keep})
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -97,7 +97,7 @@ var entryTests = []contractTest{
 		if _, err := f.a.Write(ctx, f.entry("/p", version(1, 1, 1)), cache.WriteOptions{}); !isUnavailable(err) {
 			f.Errorf("write: %v", err)
 		}
-		if _, err := f.a.Release(ctx, f.key("/p"), 1, 0); !isUnavailable(err) {
+		if _, err := f.a.Release(ctx, f.key("/p"), 1, cache.ReleaseOptions{}); !isUnavailable(err) {
 			f.Errorf("release: %v", err)
 		}
 		if _, err := f.a.Append(ctx, f.app, nil); !isUnavailable(err) {

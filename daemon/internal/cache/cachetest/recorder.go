@@ -70,6 +70,13 @@ func (r *Recorder) Load(s tag.Snapshot, reason string) {
 	})
 }
 
+// Snapshot implements cache.Follower.
+func (r *Recorder) Snapshot() tag.Snapshot {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.manifest.Snapshot()
+}
+
 // Written implements cache.Follower.
 func (r *Recorder) Written(id cache.ID, v cache.Version) {
 	r.record(func() { r.heard.Written = append(r.heard.Written, Written{id, v}) })
