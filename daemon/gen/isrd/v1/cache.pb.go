@@ -100,7 +100,8 @@ const (
 	Reason_REASON_WAITED Reason = 6
 	// Renders of this key end without a write; nobody waits for them for a while.
 	Reason_REASON_UNCACHEABLE Reason = 7
-	// The store could not be asked in time.
+	// The store could not be asked in time. With a HIT or a STALE: this is what the daemon has in its memory, which may have
+	// been revalidated elsewhere; serve it, and do not keep it.
 	Reason_REASON_STORE_UNAVAILABLE Reason = 8
 	// The stored value cannot be read (truncated, or of a future format).
 	Reason_REASON_UNREADABLE Reason = 9
@@ -773,7 +774,10 @@ type ReleaseRequest struct {
 	// Which entry.
 	Key *Key `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
 	// The token of the lease; another holder's lease is never released.
-	LeaseToken    uint64 `protobuf:"fixed64,2,opt,name=lease_token,json=leaseToken,proto3" json:"lease_token,omitempty"`
+	LeaseToken uint64 `protobuf:"fixed64,2,opt,name=lease_token,json=leaseToken,proto3" json:"lease_token,omitempty"`
+	// The render came to its end, with a response below 500, and nothing will be written. Repeated, it makes the key
+	// uncacheable for a while: nobody waits for its renders then.
+	Completed     bool `protobuf:"varint,3,opt,name=completed,proto3" json:"completed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -820,6 +824,13 @@ func (x *ReleaseRequest) GetLeaseToken() uint64 {
 		return x.LeaseToken
 	}
 	return 0
+}
+
+func (x *ReleaseRequest) GetCompleted() bool {
+	if x != nil {
+		return x.Completed
+	}
+	return false
 }
 
 // ReleaseResponse is the acknowledgement.
@@ -992,7 +1003,8 @@ type RevalidateResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The position of the event in the log.
 	Position *Position `protobuf:"bytes,1,opt,name=position,proto3" json:"position,omitempty"`
-	// False if the store could not be reached: applied on this node and kept until it can be.
+	// Every daemon that answers reads as fresh has applied it and has told its clients. False if the store could not be
+	// reached: applied on this node, and kept until it can be.
 	FleetWide     bool `protobuf:"varint,2,opt,name=fleet_wide,json=fleetWide,proto3" json:"fleet_wide,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1593,11 +1605,12 @@ const file_isrd_v1_cache_proto_rawDesc = "" +
 	" \x01(\rR\fretryAfterMs\"e\n" +
 	"\vSetResponse\x12*\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x10.isrd.v1.OutcomeR\aoutcome\x12*\n" +
-	"\aversion\x18\x02 \x01(\v2\x10.isrd.v1.VersionR\aversion\"Q\n" +
+	"\aversion\x18\x02 \x01(\v2\x10.isrd.v1.VersionR\aversion\"o\n" +
 	"\x0eReleaseRequest\x12\x1e\n" +
 	"\x03key\x18\x01 \x01(\v2\f.isrd.v1.KeyR\x03key\x12\x1f\n" +
 	"\vlease_token\x18\x02 \x01(\x06R\n" +
-	"leaseToken\"-\n" +
+	"leaseToken\x12\x1c\n" +
+	"\tcompleted\x18\x03 \x01(\bR\tcompleted\"-\n" +
 	"\x0fReleaseResponse\x12\x1a\n" +
 	"\breleased\x18\x01 \x01(\bR\breleased\"_\n" +
 	"\fRevalidation\x12\x10\n" +

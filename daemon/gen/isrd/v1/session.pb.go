@@ -228,8 +228,10 @@ type LeaseClaim struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The entry.
 	Key *Key `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	// The lease's token.
-	LeaseToken    uint64 `protobuf:"fixed64,2,opt,name=lease_token,json=leaseToken,proto3" json:"lease_token,omitempty"`
+	// The lease's token, as the client has it.
+	LeaseToken uint64 `protobuf:"fixed64,2,opt,name=lease_token,json=leaseToken,proto3" json:"lease_token,omitempty"`
+	// In a welcome: the token that the lease has from here on. What was left of the old session cannot end it any more.
+	GrantedToken  uint64 `protobuf:"fixed64,3,opt,name=granted_token,json=grantedToken,proto3" json:"granted_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -274,6 +276,13 @@ func (x *LeaseClaim) GetKey() *Key {
 func (x *LeaseClaim) GetLeaseToken() uint64 {
 	if x != nil {
 		return x.LeaseToken
+	}
+	return 0
+}
+
+func (x *LeaseClaim) GetGrantedToken() uint64 {
+	if x != nil {
+		return x.GrantedToken
 	}
 	return 0
 }
@@ -1280,12 +1289,13 @@ const file_isrd_v1_session_proto_rawDesc = "" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x12-\n" +
 	"\bposition\x18\x02 \x01(\v2\x11.isrd.v1.PositionR\bposition\x12+\n" +
-	"\x06leases\x18\x03 \x03(\v2\x13.isrd.v1.LeaseClaimR\x06leases\"M\n" +
+	"\x06leases\x18\x03 \x03(\v2\x13.isrd.v1.LeaseClaimR\x06leases\"r\n" +
 	"\n" +
 	"LeaseClaim\x12\x1e\n" +
 	"\x03key\x18\x01 \x01(\v2\f.isrd.v1.KeyR\x03key\x12\x1f\n" +
 	"\vlease_token\x18\x02 \x01(\x06R\n" +
-	"leaseToken\"n\n" +
+	"leaseToken\x12#\n" +
+	"\rgranted_token\x18\x03 \x01(\x06R\fgrantedToken\"n\n" +
 	"\vWorkerOffer\x12 \n" +
 	"\vconcurrency\x18\x01 \x01(\rR\vconcurrency\x12\x12\n" +
 	"\x04role\x18\x02 \x01(\tR\x04role\x12\x1d\n" +
