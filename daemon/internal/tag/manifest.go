@@ -1,6 +1,9 @@
 package tag
 
-import "maps"
+import (
+	"maps"
+	"slices"
+)
 
 // Freshness is the judgement on an entry; a larger one outweighs a smaller one.
 type Freshness uint8
@@ -76,6 +79,23 @@ func (r Record) Merge(o Record) Record {
 	return r
 }
 
+// Newest is the seq of the newest mark.
+func (r Record) Newest() uint64 { return max(r.Expired, r.Stale, r.Pending) }
+
+// Since gives the mark that says of content from up to seq what the marks after it say; false: there are none after it.
+func (r Record) Since(t string, seq uint64) (Mark, bool) {
+	switch {
+	case r.Expired > seq:
+		return Mark{Tag: t}, true
+	case r.Newest() <= seq:
+		return Mark{}, false
+	case r.Pending > seq:
+		return Mark{Tag: t, Soft: true, ExpireAt: r.ExpireAt}, true
+	default:
+		return Mark{Tag: t, Soft: true, ExpireAt: Never}, true
+	}
+}
+
 // Judge gives the freshness of content rendered at seq, at time now.
 func (r Record) Judge(seq uint64, now int64) Freshness {
 	switch {
@@ -94,6 +114,9 @@ type Snapshot struct {
 	Position Position
 	// Floor is the seq below which marks were pruned: content rendered before it is expired.
 	Floor uint64
+	// Past are the epochs before, whose events up to the given seq are in Records: content of them is judged like that of
+	// the present one. Seqs grow from epoch to epoch, so that they can be compared.
+	Past map[uint64]uint64
 	// Records are the tags.
 	Records map[string]Record
 }
@@ -103,6 +126,7 @@ type Snapshot struct {
 type Manifest struct {
 	position Position
 	floor    uint64
+	past     map[uint64]uint64
 	records  map[string]Record
 }
 
@@ -114,12 +138,12 @@ func (m *Manifest) Len() int { return len(m.records) }
 
 // Load replaces everything.
 func (m *Manifest) Load(s Snapshot) {
-	m.position, m.floor, m.records = s.Position, s.Floor, maps.Clone(s.Records)
+	m.position, m.floor, m.past, m.records = s.Position, s.Floor, maps.Clone(s.Past), maps.Clone(s.Records)
 }
 
 // Snapshot copies everything.
 func (m *Manifest) Snapshot() Snapshot {
-	return Snapshot{Position: m.position, Floor: m.floor, Records: maps.Clone(m.records)}
+	return Snapshot{Position: m.position, Floor: m.floor, Past: maps.Clone(m.past), Records: maps.Clone(m.records)}
 }
 
 // Outcome says what Apply did.
@@ -155,10 +179,19 @@ func (m *Manifest) Apply(e Event) Outcome {
 	return Applied
 }
 
-// Judge gives the freshness of content rendered at (epoch, seq) for a reader with all of the given tags. Content of
-// another epoch, or from below the floor, cannot be vouched for: it is expired.
+// Explains reports whether every event up to (epoch, seq) is known here, so that content rendered there can be judged.
+func (m *Manifest) Explains(epoch, seq uint64) bool {
+	if epoch == m.position.Epoch {
+		return seq <= m.position.Seq
+	}
+	known, ok := m.past[epoch]
+	return ok && seq <= known
+}
+
+// Judge gives the freshness of content rendered at (epoch, seq) for a reader with all of the given tags. Content of an
+// epoch that nobody explains, or from below the floor, cannot be vouched for: it is expired.
 func (m *Manifest) Judge(epoch, seq uint64, now int64, tags ...[]string) Freshness {
-	if epoch != m.position.Epoch || seq < m.floor {
+	if epoch != m.position.Epoch && !m.Explains(epoch, seq) || seq < m.floor {
 		return Expired
 	}
 	worst := Fresh
@@ -177,4 +210,25 @@ func (m *Manifest) Judge(epoch, seq uint64, now int64, tags ...[]string) Freshne
 		}
 	}
 	return worst
+}
+
+// Prune forgets the older half of the records if there are more than limit, and raises the floor above them: content
+// from before it is regenerated. It returns the tags that were forgotten, and the floor.
+func (m *Manifest) Prune(limit int) (forgotten []string, floor uint64) {
+	if len(m.records) <= limit {
+		return nil, m.floor
+	}
+	newest := make([]uint64, 0, len(m.records))
+	for _, r := range m.records {
+		newest = append(newest, r.Newest())
+	}
+	slices.Sort(newest)
+	m.floor = max(m.floor, newest[len(newest)/2])
+	for t, r := range m.records {
+		if r.Newest() <= m.floor {
+			delete(m.records, t)
+			forgotten = append(forgotten, t)
+		}
+	}
+	return forgotten, m.floor
 }
