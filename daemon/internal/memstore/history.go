@@ -5,10 +5,14 @@ import (
 	"crypto/rand"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/isrd/isrd/daemon/internal/cache"
 	"github.com/isrd/isrd/daemon/internal/tag"
 )
+
+// maxTags bounds the tags whose marks are known; content from before the older half of them is regenerated.
+const maxTags = 100_000
 
 // history is the log of one app. Only its sum is kept: nobody can be behind.
 type history struct {
@@ -23,7 +27,8 @@ func (s *Store) history(app string) *history {
 	h := s.logs[app]
 	if h == nil {
 		h = new(history)
-		h.manifest.Load(tag.Snapshot{Position: tag.Position{Epoch: uint64(s.now()) * 1000}})
+		epoch := uint64(s.now()) * 1000
+		h.manifest.Load(tag.Snapshot{Position: tag.Position{Epoch: epoch, Seq: epoch}})
 		s.logs[app] = h
 	}
 	return h
@@ -60,10 +65,29 @@ func (s *Store) Append(ctx context.Context, app string, revalidations []tag.Reva
 		e.Marks[i] = r.MarkAt(e.At)
 	}
 	h.manifest.Apply(e)
+	h.manifest.Prune(maxTags)
 	if h.follower != nil {
 		h.follower.Event(e)
 	}
 	return e.Position, nil
+}
+
+// Prove implements cache.Log. There is nobody else who could append: what is known is true until this store ends.
+func (s *Store) Prove(ctx context.Context, _ string, _ tag.Position) (time.Time, error) {
+	if err := unavailable(ctx, "prove"); err != nil {
+		return time.Time{}, err
+	}
+	return time.Now().Add(cache.Bound), nil
+}
+
+// Acknowledge implements cache.Log. Nobody waits for it.
+func (s *Store) Acknowledge(ctx context.Context, _ string, _ tag.Position) error {
+	return unavailable(ctx, "acknowledge")
+}
+
+// Await implements cache.Log. There are no other members.
+func (s *Store) Await(ctx context.Context, _ string, _ tag.Position) error {
+	return unavailable(ctx, "await")
 }
 
 // tell calls the follower of an app, if there is one.

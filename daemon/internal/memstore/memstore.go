@@ -110,7 +110,7 @@ func (s *Store) Read(ctx context.Context, key cache.Key, opt cache.ReadOptions) 
 		l := lease.Lease{Key: string(id), Holder: opt.Holder, TTL: opt.TTL}
 		is = s.leases.Acquire(l, previous, now, opt.Override)
 	}
-	r.Token, r.Granted, r.Kept, r.Left = is.Token, is.Granted, is.Kept, is.Left
+	r.Token, r.Granted, r.Kept, r.Uncacheable, r.Left = is.Token, is.Granted, is.Kept, is.Uncacheable, is.Left
 	r.Held = !is.Granted && is.Left > 0
 	return r, nil
 }
@@ -144,22 +144,51 @@ func (s *Store) write(id cache.ID, e *cache.Entry, opt cache.WriteOptions) (stor
 		kept.Created = now
 		stored = s.memory.Put(&kept)
 	}
+	if stored {
+		s.leases.Written(string(id))
+	}
 	return stored, opt.Lease != 0 && s.leases.Release(string(id), opt.Lease, 0, now)
 }
 
 // Release implements cache.Store.
-func (s *Store) Release(ctx context.Context, key cache.Key, token uint64, keep time.Duration) (bool, error) {
+func (s *Store) Release(ctx context.Context, key cache.Key, token uint64, opt cache.ReleaseOptions) (bool, error) {
 	if err := unavailable(ctx, "release"); err != nil {
 		return false, err
 	}
-	id := key.ID()
+	id, now := key.ID(), s.now()
 	mu := s.lock(id)
-	released := s.leases.Release(string(id), token, keep, s.now())
+	released := s.leases.Release(string(id), token, opt.Keep, now)
+	if released && opt.Completed {
+		s.leases.Idle(string(id), cache.UncacheableAfter, cache.UncacheableFor, now)
+	}
 	mu.Unlock()
 	if released {
 		s.tell(key.App, func(f cache.Follower) { f.Released(id) })
 	}
 	return released, nil
+}
+
+// Renew implements cache.Store.
+func (s *Store) Renew(ctx context.Context, key cache.Key, token uint64, ttl time.Duration) (bool, error) {
+	if err := unavailable(ctx, "renew"); err != nil {
+		return false, err
+	}
+	return s.leases.Renew(string(key.ID()), token, ttl, s.now()), nil
+}
+
+// Claim implements cache.Store.
+func (s *Store) Claim(ctx context.Context, key cache.Key, token uint64, opt cache.ClaimOptions) (uint64, error) {
+	if err := unavailable(ctx, "claim"); err != nil {
+		return 0, err
+	}
+	id, now := key.ID(), s.now()
+	mu := s.lock(id)
+	defer mu.Unlock()
+	var written uint64
+	if e := s.live(id, now); e != nil {
+		written = e.Version.Token
+	}
+	return s.leases.Claim(string(id), token, written, opt.TTL, now), nil
 }
 
 // live returns the entry unless its lifetime is over, as Redis would have it.

@@ -52,7 +52,7 @@ func TestTokensGrowWithoutAClock(t *testing.T) {
 		if err != nil || !r.Granted || r.Token <= last {
 			t.Fatalf("%+v after token %d: %v", r, last, err)
 		}
-		if _, err := s.Release(t.Context(), key, r.Token, 0); err != nil {
+		if _, err := s.Release(t.Context(), key, r.Token, cache.ReleaseOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		last = r.Token
