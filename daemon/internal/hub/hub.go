@@ -1,11 +1,15 @@
-// Package hub hands the events of one daemon to its sessions.
+// Package hub hands the events of one daemon to its sessions, and knows which of them have applied them.
 //
 // One publisher, many subscriptions. Publishing never waits for a reader: a subscription that is full loses its backlog
 // and gets one reset in its place, so it learns that it missed something, and its stream lives on.
+//
+// A reader may hold copies that it serves by itself for as long as it was promised that they are good. Whoever must know
+// that nobody serves what an event has invalidated waits until every reader has acknowledged it, or its promise is over.
 package hub
 
 import (
 	"sync"
+	"time"
 
 	"github.com/isrd/isrd/daemon/internal/tag"
 )
@@ -21,7 +25,7 @@ type Message struct {
 // Hub is safe for concurrent use. The zero value is ready.
 type Hub struct {
 	mu     sync.Mutex
-	apps   map[string]map[*Subscription]struct{}
+	apps   map[string]*readers
 	closed bool
 }
 
@@ -35,6 +39,8 @@ type Subscription struct {
 	limit   int
 	ready   chan struct{}
 	closed  bool
+
+	told told // guarded by hub.mu
 }
 
 // Subscribe adds a reader of app's events that may fall behind by limit messages. It must be closed. A subscription to
@@ -47,13 +53,7 @@ func (h *Hub) Subscribe(app string, limit int) *Subscription {
 		s.end()
 		return s
 	}
-	if h.apps == nil {
-		h.apps = make(map[string]map[*Subscription]struct{})
-	}
-	if h.apps[app] == nil {
-		h.apps[app] = make(map[*Subscription]struct{})
-	}
-	h.apps[app][s] = struct{}{}
+	h.readers(app).open[s] = struct{}{}
 	return s
 }
 
@@ -68,7 +68,12 @@ func (h *Hub) Reset(app string, position tag.Position, reason string) {
 func (h *Hub) send(app string, m Message) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for s := range h.apps[app] {
+	r, now := h.readers(app), time.Now()
+	r.published = m.Event.Position
+	for s := range r.open {
+		if s.told.behindAt.IsZero() {
+			s.told.behindAt = now
+		}
 		s.add(m)
 	}
 }
@@ -78,12 +83,11 @@ func (h *Hub) Close() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.closed = true
-	for _, subs := range h.apps {
-		for s := range subs {
+	for _, r := range h.apps {
+		for s := range r.open {
 			s.end()
 		}
 	}
-	h.apps = nil
 }
 
 func (s *Subscription) add(m Message) {
@@ -128,13 +132,15 @@ func (s *Subscription) Take() ([]Message, bool) {
 	return taken, !s.closed
 }
 
-// Close removes the reader. It may be called again.
+// Close removes the reader; what it was promised stays promised. It may be called again.
 func (s *Subscription) Close() {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
-	delete(s.hub.apps[s.app], s)
-	if len(s.hub.apps[s.app]) == 0 {
-		delete(s.hub.apps, s.app)
-	}
 	s.end()
+	r := s.hub.readers(s.app)
+	if _, open := r.open[s]; !open {
+		return
+	}
+	delete(r.open, s)
+	r.leave(s.told, time.Now())
 }
