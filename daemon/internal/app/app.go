@@ -58,13 +58,14 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 	h := new(hub.Hub)
 	a.cache = cache.New(cache.Config{
 		Store: a.store, Log: a.store, Memory: memory, Embedded: cfg.Redis == "", Publisher: h,
-		LeaseTTL: cfg.LeaseTTL, WaitLimit: cfg.WaitLimit, FetchWaitLimit: cfg.FetchWaitLimit, MaxEntryBytes: int(cfg.MaxEntryBytes),
+		LeaseTTL: cfg.LeaseTTL, WaitLimit: cfg.WaitLimit, FetchWaitLimit: cfg.FetchWaitLimit,
+		MaxOutageAge: cfg.MaxOutageAge, MaxEntryBytes: int(cfg.MaxEntryBytes),
 		Logger: log, Registerer: a.registry,
 	})
 	a.server = server.New(server.Config{
 		Cache: a.cache, Hub: h, Apps: cfg.Apps, Token: cfg.Token,
 		MaxEntryBytes: int(cfg.MaxEntryBytes), WaitLimit: cfg.WaitLimit, FetchWaitLimit: cfg.FetchWaitLimit,
-		ShutdownTimeout: cfg.ShutdownTimeout, Version: version, Instance: cfg.Instance, Logger: log, Registerer: a.registry,
+		LeaseMax: cfg.LeaseMax, ShutdownTimeout: cfg.ShutdownTimeout, Version: version, Instance: cfg.Instance, Logger: log, Registerer: a.registry,
 	})
 	if err := a.listen(ctx); err != nil {
 		return nil, errors.Join(err, a.close())

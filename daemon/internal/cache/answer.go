@@ -42,6 +42,8 @@ const (
 	TagExpired Reason = 5
 	// Waited: the wait for another holder was in vain.
 	Waited Reason = 6
+	// Uncacheable: the key's renders end without a write; nobody is waited for.
+	Uncacheable Reason = 7
 	// StoreUnavailable: the store could not be asked in time.
 	StoreUnavailable Reason = 8
 	// Unreadable: the stored value cannot be decoded.

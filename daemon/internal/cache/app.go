@@ -4,19 +4,20 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/isrd/isrd/daemon/internal/tag"
 )
 
-// Publisher passes on what an app's log says, in order; hub.Hub is one. Calls must not block.
+// Publisher passes on what an app's log says, in order; hub.Hub is one. Publish and Reset must not block.
 type Publisher interface {
 	// Publish passes an event on.
 	Publish(app string, e tag.Event)
 	// Reset says that all that was known is void, and that events go on after position.
 	Reset(app string, position tag.Position, reason string)
+	// WaitTold returns once nobody who was told of the app's events serves what those up to p have invalidated.
+	WaitTold(ctx context.Context, app string, p tag.Position) error
 }
 
 // app is what the daemon knows of one app. It implements Follower.
@@ -29,10 +30,17 @@ type app struct {
 
 	mu       sync.RWMutex
 	manifest tag.Manifest
+	recent   recent
+	owed     owed
 	moved    chan struct{} // closed and replaced when the position changes
+
+	vouching vouching
 }
 
 var _ Follower = (*app)(nil)
+
+// MaxTags bounds the tags of an app whose marks are known; content from before the older half of them is regenerated.
+const MaxTags = 100_000
 
 // maxApps bounds the apps of one daemon: each has a log that is followed, and labels in the metrics.
 const maxApps = 256
@@ -48,6 +56,7 @@ func (c *Cache) app(ctx context.Context, name string) (*app, error) {
 	if a == nil && len(c.apps) < maxApps {
 		a = &app{name: name, cache: c, following: make(chan struct{}), moved: make(chan struct{})}
 		c.apps[name] = a
+		c.begun <- a // there is room for all that there may be
 	}
 	c.mu.Unlock()
 	if a == nil {
@@ -60,6 +69,7 @@ func (c *Cache) app(ctx context.Context, name string) (*app, error) {
 	case <-ctx.Done():
 		return nil, fmt.Errorf("follow log of %q: %w", name, context.Cause(ctx))
 	}
+	a.vouching.used(time.Now())
 	return a, nil
 }
 
@@ -85,6 +95,8 @@ func (a *app) Event(e tag.Event) {
 		// Under the lock: an answer judged at this position is sent after the event, because the reader takes its
 		// pending events when it sends.
 		a.cache.publisher.Publish(a.name, e)
+		a.recent.add(e)
+		a.manifest.Prune(MaxTags)
 		a.hasMoved()
 	case tag.Gap:
 		a.cache.log.Error("event does not follow; waiting for a reload",
@@ -98,8 +110,16 @@ func (a *app) Load(s tag.Snapshot, reason string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.manifest.Load(s)
+	a.recent.begin(s.Position)
 	a.cache.publisher.Reset(a.name, s.Position, reason)
 	a.hasMoved()
+}
+
+// Snapshot implements Follower.
+func (a *app) Snapshot() tag.Snapshot {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.manifest.Snapshot()
 }
 
 // Written implements Follower.
@@ -137,81 +157,6 @@ func (a *app) wait(ctx context.Context, p tag.Position) error {
 			return fmt.Errorf("wait for position %v of %q: %w", p, a.name, context.Cause(ctx))
 		}
 	}
-}
-
-// verdict is a judgement with its reason and the position it was made at.
-type verdict struct {
-	freshness tag.Freshness
-	reason    Reason
-	asOf      tag.Position
-}
-
-// judge says what e is to a reader with the given soft tags. It also judges absence: a nil entry is expired.
-func (a *app) judge(e *Entry, id ID, soft []string) verdict {
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	v := verdict{freshness: tag.Expired, reason: Absent, asOf: a.manifest.Position()}
-	if e == nil {
-		return v
-	}
-	now := a.cache.store.Now()
-	if e.Version.Epoch != v.asOf.Epoch {
-		v.reason = Epoch
-		return v
-	}
-	byTag := a.manifest.Judge(e.Version.Epoch, e.Version.Seq, now, e.Tags, soft, []string{id.Tag()})
-	byAge := e.Lifetime.Judge(e.Age(now))
-	v.freshness = max(byTag, byAge)
-	v.reason = reasonOf(byTag, byAge)
-	return v
-}
-
-func reasonOf(byTag, byAge tag.Freshness) Reason {
-	switch {
-	case byTag == tag.Expired:
-		return TagExpired
-	case byAge == tag.Expired:
-		return Expired
-	case byTag == tag.Stale:
-		return TagStale
-	case byAge == tag.Stale:
-		return Revalidate
-	default:
-		return NoReason
-	}
-}
-
-// applyLimit bounds the wait for an event that is in the log to come back to this daemon.
-const applyLimit = 2 * time.Second
-
-// Revalidate appends one event for the given tags and keys and returns once this daemon has applied it: a get that
-// begins afterwards is judged by it. An error that wraps ErrUnavailable may be tried again: marking twice is as good as
-// marking once.
-func (c *Cache) Revalidate(ctx context.Context, name string, tags []tag.Revalidation, keys []Key) (tag.Position, error) {
-	marks := slices.Clone(tags)
-	for _, k := range keys {
-		marks = append(marks, tag.Revalidation{Tag: k.ID().Tag(), Soft: true, Expire: tag.ForEver})
-	}
-	a, err := c.app(ctx, name)
-	if err != nil {
-		return tag.Position{}, err
-	}
-	if len(marks) == 0 {
-		return a.position(), nil
-	}
-	p, err := c.invalidations.Append(ctx, name, marks)
-	if err != nil {
-		c.metrics.revalidations.WithLabelValues("failed").Inc()
-		return tag.Position{}, fmt.Errorf("append revalidation: %w", err)
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, applyLimit, ErrUnavailable)
-	defer cancel()
-	if err := a.wait(ctx, p); err != nil {
-		c.metrics.revalidations.WithLabelValues("unapplied").Inc()
-		return p, err
-	}
-	c.metrics.revalidations.WithLabelValues("applied").Inc()
-	return p, nil
 }
 
 // Position is the place in the app's log that this daemon has applied. The error wraps ErrTooManyApps or the context's

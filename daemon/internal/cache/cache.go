@@ -28,6 +28,8 @@ type Config struct {
 	WaitLimit time.Duration
 	// FetchWaitLimit is the same for fetches and 'use cache', which are read inside renders. Default 1 s.
 	FetchWaitLimit time.Duration
+	// MaxOutageAge is for how long what is in memory is served while the store is away. Default 1 h.
+	MaxOutageAge time.Duration
 	// MaxEntryBytes is the largest body that is taken. 0: no limit.
 	MaxEntryBytes int
 	// QueueBytes bounds the writes that were acknowledged and are not in the store yet. Default 64 MiB.
@@ -52,6 +54,8 @@ type Cache struct {
 
 	mu   sync.Mutex
 	apps map[string]*app
+
+	begun chan *app // those whose upkeep is to begin
 }
 
 // New returns a cache. Nothing runs until Run does; until then writes are queued.
@@ -59,6 +63,7 @@ func New(cfg Config) *Cache {
 	cfg.LeaseTTL = cmp.Or(cfg.LeaseTTL, 30*time.Second)
 	cfg.WaitLimit = cmp.Or(cfg.WaitLimit, 10*time.Second)
 	cfg.FetchWaitLimit = cmp.Or(cfg.FetchWaitLimit, time.Second)
+	cfg.MaxOutageAge = cmp.Or(cfg.MaxOutageAge, time.Hour)
 	cfg.QueueBytes = cmp.Or(cfg.QueueBytes, 64<<20)
 	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
 	return &Cache{
@@ -71,14 +76,26 @@ func New(cfg Config) *Cache {
 		metrics:       newMetrics(cfg.Registerer, cfg.Memory),
 		writer:        newWriter(cfg.QueueBytes),
 		apps:          make(map[string]*app),
+		begun:         make(chan *app, maxApps),
 	}
 }
 
 // drainLimit is how long a stopping daemon goes on to store what it acknowledged.
 const drainLimit = 5 * time.Second
 
-// Run stores acknowledged writes until ctx ends, and then what is left, for a bounded time.
+// Run stores acknowledged writes and keeps the apps in step with their logs until ctx ends; what is left to store is
+// stored then, for a bounded time.
 func (c *Cache) Run(ctx context.Context) error {
-	c.writer.run(ctx, drainLimit, c.persistLater)
-	return nil
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { c.writer.run(ctx, drainLimit, c.persistLater) })
+	for {
+		select {
+		case a := <-c.begun:
+			wg.Go(func() { a.keep(ctx) })
+			wg.Go(func() { a.tell(ctx) })
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }

@@ -212,7 +212,7 @@ func TestReleaseLetsOneParkedReadHaveTheLease(t *testing.T) {
 		}
 		synctest.Wait()
 		start := time.Now()
-		if ok, err := f.Release(f.t.Context(), home, holder.Lease.Token, 0); !ok || err != nil {
+		if ok, err := f.Release(f.t.Context(), home, holder.Lease.Token, cache.ReleaseOptions{}); !ok || err != nil {
 			f.t.Fatalf("release: %v, %v", ok, err)
 		}
 		next := <-answers
@@ -358,7 +358,7 @@ func TestNobodyWaitsForADelayedRetry(t *testing.T) {
 		time.Sleep(61 * time.Second)
 		failed := f.get(cache.GetRequest{})
 		// The render failed, and Next.js wrote the old value again.
-		if ok, err := f.Release(f.t.Context(), home, failed.Lease.Token, 30*time.Second); !ok || err != nil {
+		if ok, err := f.Release(f.t.Context(), home, failed.Lease.Token, cache.ReleaseOptions{Keep: 30 * time.Second}); !ok || err != nil {
 			f.t.Fatal(ok, err)
 		}
 		f.want(f.get(cache.GetRequest{}), cache.Stale, cache.Revalidate, false, "one")

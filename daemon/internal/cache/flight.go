@@ -20,8 +20,13 @@ type flight struct {
 type known struct {
 	until time.Time
 	woken <-chan struct{} // as it was when this was learned
-	token uint64          // by which a write without a lease may compete
-	kept  bool            // nobody regenerates: it is the delay after a failed render
+
+	reading Reading // without an entry
+}
+
+func newKnown(r Reading, woken <-chan struct{}) known {
+	r.Entry = nil
+	return known{until: time.Now().Add(min(r.Left, recheck)), woken: woken, reading: r}
 }
 
 // heldAt reports for how much longer the lease is known to be held, if nobody was woken since.

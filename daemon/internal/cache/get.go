@@ -54,7 +54,7 @@ func (c *Cache) Get(ctx context.Context, r GetRequest) (Answer, error) {
 func (q *query) reach(ctx context.Context) error {
 	if q.OnDemand {
 		// A page without tags is invalidated like a tagged one: by an event in the log, before its render begins.
-		if _, err := q.c.Revalidate(ctx, q.Key.App, nil, []Key{q.Key}); err != nil {
+		if _, err := q.app.append(ctx, []tag.Revalidation{keyMark(q.Key)}); err != nil {
 			q.c.log.WarnContext(ctx, "on-demand render goes on without its event", slog.String("key", q.Key.Name), slog.Any("error", err))
 		}
 	}
@@ -67,7 +67,7 @@ func (q *query) reach(ctx context.Context) error {
 }
 
 func (q *query) run(ctx context.Context) (Answer, error) {
-	if e, ok := q.c.memory.Get(q.id); ok && !q.OnDemand {
+	if e, ok := q.c.memory.Get(q.id); ok && !q.OnDemand && q.app.vouched(time.Now()) {
 		if v := q.judge(e); v.freshness == tag.Fresh && q.wants(e) {
 			return q.serve(e, v), nil
 		}
@@ -160,13 +160,19 @@ func (q *query) inTurn(ctx context.Context, f *flight, woken <-chan struct{}) (a
 // attempt looks once, in memory and in the store. held says that there is nothing to serve and that somebody else
 // regenerates; the answer is then the miss to give when the wait is over.
 func (q *query) attempt(ctx context.Context, f *flight, woken <-chan struct{}) (answer Answer, held bool) {
+	proven := q.app.vouch(ctx)
 	e, _ := q.c.memory.Get(q.id)
 	v := q.judge(e)
+	if proven != nil {
+		return q.degrade(e, v), false
+	}
 	if e != nil && v.freshness == tag.Fresh && q.wants(e) && !q.OnDemand {
 		return q.serve(e, v), false
 	}
 	if left, ok := f.known.heldAt(time.Now(), woken); ok && !q.OnDemand {
-		return q.lose(e, v, Reading{Held: true, Kept: f.known.kept, Left: left, Token: f.known.token})
+		known := f.known.reading
+		known.Left = left
+		return q.lose(e, v, known)
 	}
 	// Twice is enough: once to see what the store has, once to take the lease for what was seen. A third time only if a
 	// write came between.
@@ -191,11 +197,11 @@ func (q *query) attempt(ctx context.Context, f *flight, woken <-chan struct{}) (
 	}
 	if reading.Granted {
 		// Whoever comes next on this daemon need not ask.
-		f.known = known{until: time.Now().Add(min(reading.Left, recheck)), woken: woken, token: reading.Token}
+		f.known = newKnown(Reading{Held: true, Token: reading.Token, Left: reading.Left}, woken)
 		return q.win(e, v, reading), false
 	}
 	if reading.Held {
-		f.known = known{until: time.Now().Add(min(reading.Left, recheck)), woken: woken, token: reading.Token, kept: reading.Kept}
+		f.known = newKnown(reading, woken)
 	}
 	return q.lose(e, v, reading)
 }
@@ -253,12 +259,22 @@ func (q *query) win(e *Entry, v verdict, r Reading) Answer {
 func (q *query) lose(e *Entry, v verdict, r Reading) (Answer, bool) {
 	a := q.old(e, v, r.Token)
 	a.LeaseLeft = r.Left
-	return a, r.Held && !r.Kept && a.Status == Miss
+	if r.Uncacheable && a.Status == Miss {
+		a.Reason = Uncacheable
+	}
+	return a, r.Held && !r.Kept && !r.Uncacheable && a.Status == Miss
 }
 
-// degrade answers without the store: with what is in memory, if it may be served at all.
+// degrade answers without the store: with what is in memory, if it may be served at all and the store has not been away
+// for too long. It may have been revalidated elsewhere, and the answer says so by its reason.
 func (q *query) degrade(e *Entry, v verdict) Answer {
+	if -q.app.vouching.left(time.Now()) > q.c.config.MaxOutageAge {
+		e = nil
+	}
 	a := q.old(e, v, 0)
+	if e != nil && v.freshness == tag.Fresh && !q.OnDemand {
+		a = q.serve(e, v)
+	}
 	a.Reason = StoreUnavailable
 	return a
 }

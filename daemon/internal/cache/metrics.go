@@ -12,6 +12,8 @@ type metrics struct {
 	revalidations *prometheus.CounterVec
 	waits         *prometheus.CounterVec
 	parked        prometheus.Gauge
+	proofs        *prometheus.CounterVec
+	acknowledged  prometheus.Histogram
 }
 
 func newMetrics(reg prometheus.Registerer, m *Memory) *metrics {
@@ -43,6 +45,13 @@ func newMetrics(reg prometheus.Registerer, m *Memory) *metrics {
 		}, []string{"by"}),
 		parked: f.NewGauge(prometheus.GaugeOpts{
 			Name: "isrd_cache_reads_parked", Help: "Reads that wait for another holder's render now.",
+		}),
+		proofs: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "isrd_cache_proofs_total", Help: "Questions to the logs whether what is known is all that counts, by outcome.",
+		}, []string{"outcome"}),
+		acknowledged: f.NewHistogram(prometheus.HistogramOpts{
+			Name: "isrd_cache_revalidation_seconds", Help: "Time until a revalidation was known to every daemon and its clients.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5},
 		}),
 	}
 }

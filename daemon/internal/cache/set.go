@@ -175,24 +175,49 @@ func (c *Cache) free(ctx context.Context, w write) {
 	if w.options.Lease == 0 {
 		return
 	}
-	if _, err := c.Release(ctx, w.entry.Key, w.options.Lease, 0); err != nil {
+	if _, err := c.Release(ctx, w.entry.Key, w.options.Lease, ReleaseOptions{}); err != nil {
 		c.log.DebugContext(ctx, "release lease of a write that was not stored; it ends by its time", slog.String("key", w.entry.Key.Name), slog.Any("error", err))
 	}
 }
 
-// Release ends a lease without a write and lets a parked reader have it. With keep, nobody is granted the key for that
-// long: the delay before a failed render is tried again. False: it had ended. The error wraps ErrKey or ErrUnavailable.
-func (c *Cache) Release(ctx context.Context, k Key, token uint64, keep time.Duration) (bool, error) {
+// Release ends a lease without a write and lets a parked reader have it. False: it had ended. The error wraps ErrKey or
+// ErrUnavailable.
+func (c *Cache) Release(ctx context.Context, k Key, token uint64, opt ReleaseOptions) (bool, error) {
 	if err := k.Validate(); err != nil {
 		return false, err
 	}
 	if token == 0 {
 		return false, nil
 	}
-	released, err := c.store.Release(ctx, k, token, keep)
+	released, err := c.store.Release(ctx, k, token, opt)
 	c.flights.wake(k.ID())
 	if err != nil {
 		return false, fmt.Errorf("release lease of %q: %w", k.Name, err)
 	}
 	return released, nil
 }
+
+// Renew lets a lease live for another ttl. False: it has ended. The error wraps ErrUnavailable.
+func (c *Cache) Renew(ctx context.Context, k Key, token uint64, ttl time.Duration) (bool, error) {
+	renewed, err := c.store.Renew(ctx, k, token, ttl)
+	if err != nil {
+		return false, fmt.Errorf("renew lease of %q: %w", k.Name, err)
+	}
+	return renewed, nil
+}
+
+// Claim gives a lease to the next session of its holder; see Store.Claim. A lease with token 0 says that it is lost. The
+// error wraps ErrKey or ErrUnavailable.
+func (c *Cache) Claim(ctx context.Context, k Key, token uint64, holder string) (lease.Lease, error) {
+	if err := k.Validate(); err != nil {
+		return lease.Lease{}, err
+	}
+	claimed, err := c.store.Claim(ctx, k, token, ClaimOptions{Holder: holder, TTL: c.config.LeaseTTL})
+	if err != nil {
+		return lease.Lease{}, fmt.Errorf("claim lease of %q: %w", k.Name, err)
+	}
+	return lease.Lease{Key: string(k.ID()), Token: claimed, Holder: holder, TTL: c.config.LeaseTTL}, nil
+}
+
+// LeaseTTL is how long a lease lives unless it is renewed.
+func (c *Cache) LeaseTTL() time.Duration { return c.config.LeaseTTL }

@@ -39,6 +39,10 @@ type Config struct {
 	MaxEntryBytes Bytes
 	// LeaseTTL is how long the right to regenerate an entry lives.
 	LeaseTTL time.Duration
+	// LeaseMax is for how long it is renewed while the replica that has it lives.
+	LeaseMax time.Duration
+	// MaxOutageAge is for how long what is in memory is served while Redis is away.
+	MaxOutageAge time.Duration
 	// WaitLimit is the longest that a read of a page waits for another's render.
 	WaitLimit time.Duration
 	// FetchWaitLimit is the same for data that is read inside renders.
@@ -75,6 +79,8 @@ func Default() Config {
 		L1Bytes:         256 << 20,
 		MaxEntryBytes:   32 << 20,
 		LeaseTTL:        30 * time.Second,
+		LeaseMax:        2 * time.Minute,
+		MaxOutageAge:    time.Hour,
 		WaitLimit:       10 * time.Second,
 		FetchWaitLimit:  time.Second,
 		Codec:           "zstd",
@@ -125,6 +131,7 @@ func (c Config) LogValue() slog.Value {
 		slog.Any("listen", c.Listen), slog.String("redis", redis), slog.String("redis_prefix", c.RedisPrefix),
 		slog.Any("apps", c.Apps), slog.Bool("token", c.Token != ""), slog.String("l1_bytes", c.L1Bytes.String()),
 		slog.String("max_entry_bytes", c.MaxEntryBytes.String()), slog.Duration("lease_ttl", c.LeaseTTL),
+		slog.Duration("lease_max", c.LeaseMax), slog.Duration("max_outage_age", c.MaxOutageAge),
 		slog.Duration("wait_limit", c.WaitLimit), slog.Duration("fetch_wait_limit", c.FetchWaitLimit),
 		slog.String("codec", c.Codec), slog.Int("gzip_level", c.GzipLevel), slog.String("metrics_listen", c.MetricsListen),
 		slog.String("debug_listen", c.DebugListen), slog.String("instance", c.Instance),

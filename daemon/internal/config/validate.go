@@ -36,7 +36,8 @@ func (c Config) Validate() error {
 		flag       string
 		value, min time.Duration
 	}{
-		{"redis-timeout", c.RedisTimeout, time.Millisecond}, {"lease-ttl", c.LeaseTTL, time.Second}, {"wait-limit", c.WaitLimit, time.Millisecond},
+		{"redis-timeout", c.RedisTimeout, time.Millisecond}, {"lease-ttl", c.LeaseTTL, time.Second},
+		{"lease-max", c.LeaseMax, c.LeaseTTL}, {"max-outage-age", c.MaxOutageAge, time.Second}, {"wait-limit", c.WaitLimit, time.Millisecond},
 		{"fetch-wait-limit", c.FetchWaitLimit, time.Millisecond}, {"shutdown-timeout", c.ShutdownTimeout, time.Millisecond},
 	} {
 		check(d.value >= d.min, "--%s %v: the least is %v", d.flag, d.value, d.min)

@@ -76,7 +76,7 @@ func (c *calls) set(ctx context.Context, who caller, r *isrdv1.SetRequest) (*isr
 		// Next.js stores the old value again after a render that failed. The entry stays what it is; nobody is granted
 		// its lease until the delay is over.
 		delay := min(time.Duration(r.GetRetryAfterMs())*time.Millisecond, maxRetryDelay)
-		_, err := c.cache.Release(ctx, k, r.GetLeaseToken(), delay)
+		_, err := c.cache.Release(ctx, k, r.GetLeaseToken(), cache.ReleaseOptions{Keep: delay})
 		return &isrdv1.SetResponse{Outcome: isrdv1.Outcome_OUTCOME_ACCEPTED, Version: r.GetRewriteOf()}, err
 	}
 	s, err := who.setRequest(r)
@@ -98,7 +98,7 @@ func (c *calls) release(ctx context.Context, who caller, r *isrdv1.ReleaseReques
 	if err := c.allowed(k.App); err != nil {
 		return nil, err
 	}
-	released, err := c.cache.Release(ctx, k, r.GetLeaseToken(), 0)
+	released, err := c.cache.Release(ctx, k, r.GetLeaseToken(), cache.ReleaseOptions{Completed: r.GetCompleted()})
 	return &isrdv1.ReleaseResponse{Released: released}, err
 }
 
@@ -128,9 +128,9 @@ func (c *calls) revalidate(ctx context.Context, who caller, r *isrdv1.Revalidate
 		}
 		keys = append(keys, key)
 	}
-	p, err := c.cache.Revalidate(ctx, app, tags, keys)
+	done, err := c.cache.Revalidate(ctx, app, tags, keys)
 	if err != nil {
 		return nil, err
 	}
-	return &isrdv1.RevalidateResponse{Position: wirePosition(p), FleetWide: true}, nil
+	return &isrdv1.RevalidateResponse{Position: wirePosition(done.Position), FleetWide: done.FleetWide}, nil
 }

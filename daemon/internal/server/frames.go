@@ -32,6 +32,8 @@ func (ss *session) read(ctx context.Context) error {
 			})
 		case *isrdv1.SessionRequest_Ping:
 			ss.start(ctx, f.GetId(), ss.pong)
+		case *isrdv1.SessionRequest_EventsAck:
+			ss.events.Ack(position(frame.EventsAck.GetPosition()))
 		case *isrdv1.SessionRequest_Cancel:
 			ss.cancelRequest(ctx, f.GetId())
 		}
@@ -170,9 +172,14 @@ func (ss *session) revalidate(ctx context.Context, r *isrdv1.RevalidateRequest) 
 }
 
 func (ss *session) pong(ctx context.Context) (*isrdv1.SessionResponse, error) {
+	until, err := ss.service.cache.Vouched(ctx, ss.who.app)
+	if err != nil {
+		return nil, err
+	}
 	p, err := ss.service.cache.Position(ctx, ss.who.app)
 	if err != nil {
 		return nil, err
 	}
-	return &isrdv1.SessionResponse{Frame: &isrdv1.SessionResponse_Pong{Pong: &isrdv1.Pong{Position: wirePosition(p)}}}, nil
+	pong := &isrdv1.Pong{ValidityMs: ss.promise(until), Position: wirePosition(p)}
+	return &isrdv1.SessionResponse{Frame: &isrdv1.SessionResponse_Pong{Pong: pong}}, nil
 }

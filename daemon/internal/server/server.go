@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
@@ -48,6 +49,8 @@ type Config struct {
 	AsideBytes int
 	// WaitLimit and FetchWaitLimit are told to clients.
 	WaitLimit, FetchWaitLimit time.Duration
+	// LeaseMax is for how long from its grant a session's lease is renewed. Default 120 s.
+	LeaseMax time.Duration
 	// ShutdownTimeout bounds the graceful stop. Default 5 s.
 	ShutdownTimeout time.Duration
 	// Version and Instance are told to clients, for people.
@@ -89,33 +92,36 @@ type Server struct {
 	log    *slog.Logger
 }
 
+func (c Config) withDefaults() Config {
+	c.MaxMessageBytes = cmp.Or(c.MaxMessageBytes, 64<<20)
+	c.AsideBytes = cmp.Or(c.AsideBytes, 256<<10)
+	c.LeaseMax = cmp.Or(c.LeaseMax, 120*time.Second)
+	c.ShutdownTimeout = cmp.Or(c.ShutdownTimeout, 5*time.Second)
+	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
+	return c
+}
+
 // New builds the gRPC server with its services: isrd.v1.CacheService, health and reflection.
 func New(cfg Config) *Server {
-	if cfg.MaxMessageBytes == 0 {
-		cfg.MaxMessageBytes = 64 << 20
-	}
-	if cfg.AsideBytes == 0 {
-		cfg.AsideBytes = 256 << 10
-	}
-	if cfg.ShutdownTimeout == 0 {
-		cfg.ShutdownTimeout = 5 * time.Second
-	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
+	cfg = cfg.withDefaults()
 	s := &Server{config: cfg, health: health.NewServer(), log: cfg.Logger}
 	s.grpc = grpc.NewServer(s.options()...)
-	service := &cacheService{
+	isrdv1.RegisterCacheServiceServer(s.grpc, NewService(cfg))
+	healthv1.RegisterHealthServer(s.grpc, s.health)
+	reflection.Register(s.grpc)
+	return s
+}
+
+// NewService gives the service that a Server serves, without a server: for streams of another making.
+func NewService(cfg Config) isrdv1.CacheServiceServer {
+	cfg = cfg.withDefaults()
+	return &cacheService{
 		calls:   calls{cache: cfg.Cache, apps: allowList(cfg.Apps)},
 		hub:     cfg.Hub,
 		config:  cfg,
 		metrics: newMetrics(cfg.Registerer),
 		log:     cfg.Logger,
 	}
-	isrdv1.RegisterCacheServiceServer(s.grpc, service)
-	healthv1.RegisterHealthServer(s.grpc, s.health)
-	reflection.Register(s.grpc)
-	return s
 }
 
 func allowList(apps []string) map[string]bool {

@@ -28,12 +28,15 @@ const (
 	maxOpen = 4096
 	// maxBehind bounds the events that a session may fall behind; then it gets one reset.
 	maxBehind = 1024
-	// pingInterval is how often clients are asked to ping.
-	pingInterval = time.Second
+	// pingInterval is how often clients are asked to ping: some pings may be late within cache.Bound.
+	pingInterval = cache.Bound / 4
 	// maxBatch is the size in bytes at which events are sent in a further frame.
 	maxBatch = 1 << 20
 	// releaseLimit bounds the release of what a session that ended still held.
 	releaseLimit = 5 * time.Second
+	// resumeLimit is for how long the leases of a session are kept when the daemon stops: its client claims them at the
+	// next one.
+	resumeLimit = 5 * time.Second
 )
 
 // session is one stream of one Next.js process.
@@ -47,6 +50,7 @@ type session struct {
 	out    chan *isrdv1.SessionResponse
 	events *hub.Subscription
 	sent   tag.Position   // the writer's: what the client was told up to
+	stops  bool           // the writer's: the daemon stops, the client lives on
 	done   sync.WaitGroup // the requests under way
 
 	mu     sync.Mutex
@@ -81,51 +85,6 @@ func (s *cacheService) Session(stream isrdv1.CacheService_SessionServer) error {
 	return statusOf(err).Err()
 }
 
-// greet reads the hello and decides whether the client is welcome.
-func (s *cacheService) greet(stream isrdv1.CacheService_SessionServer) (*isrdv1.Hello, error) {
-	type first struct {
-		frame *isrdv1.SessionRequest
-		err   error
-	}
-	got := make(chan first, 1) // buffered: the reader ends with the stream, whether or not anybody waits
-	go func() {
-		f, err := stream.Recv()
-		got <- first{f, err}
-	}()
-	timer := time.NewTimer(helloLimit)
-	defer timer.Stop()
-	select {
-	case f := <-got:
-		if f.err != nil {
-			return nil, f.err
-		}
-		hello := f.frame.GetHello()
-		if hello == nil {
-			return nil, status.Error(codes.FailedPrecondition, "the first frame of a session must be a hello")
-		}
-		return hello, s.accept(stream.Context(), hello)
-	case <-timer.C:
-		return nil, status.Errorf(codes.DeadlineExceeded, "no hello within %v", helloLimit)
-	}
-}
-
-func (s *cacheService) accept(ctx context.Context, h *isrdv1.Hello) error {
-	if h.GetApp() == "" {
-		return status.Error(codes.InvalidArgument, "hello.app is empty; set ISRD_APP or the name in package.json")
-	}
-	if h.GetProtocolMin() > protocol || h.GetProtocolMax() < protocol {
-		return status.Errorf(codes.FailedPrecondition, "the client speaks protocol %d to %d, this daemon %d; upgrade the older of the two",
-			h.GetProtocolMin(), h.GetProtocolMax(), protocol)
-	}
-	if err := s.config.authorize(ctx, h.GetToken()); err != nil {
-		return err
-	}
-	if err := s.allowed(h.GetApp()); err != nil {
-		return err
-	}
-	return cache.Key{App: h.GetApp(), Build: buildScope(h.GetBuild()), Space: cache.Route, Name: "/"}.Validate()
-}
-
 // run serves the stream until it breaks, the client ends it or the daemon stops, and leaves nothing behind.
 func (ss *session) run(hello *isrdv1.Hello) error {
 	ctx, cancel := context.WithCancelCause(ss.stream.Context())
@@ -135,42 +94,17 @@ func (ss *session) run(hello *isrdv1.Hello) error {
 	}
 	var writer sync.WaitGroup
 	writer.Go(func() { cancel(ss.guard(ctx, ss.write)) })
+	writer.Go(func() { ss.renewLeases(ctx) })
 	go func() { cancel(ss.read(ctx)) }() // ends with the stream: Recv returns when this handler has
 	<-ctx.Done()
 	err := context.Cause(ctx)
 	writer.Wait()
 	ss.close()
-	ss.releaseAll()
+	ss.endLeases()
 	if errors.Is(err, io.EOF) || errors.Is(err, context.Canceled) {
 		return nil
 	}
 	return err
-}
-
-// welcome sends the first frame. Events go on from the position that it names.
-func (ss *session) welcome(ctx context.Context, h *isrdv1.Hello) error {
-	c := ss.service.config
-	position, err := ss.service.cache.Position(ctx, h.GetApp())
-	if err != nil {
-		return err
-	}
-	ss.sent = position
-	err = ss.stream.Send(&isrdv1.SessionResponse{Frame: &isrdv1.SessionResponse_Welcome{Welcome: &isrdv1.Welcome{
-		Protocol:         protocol,
-		SessionId:        ss.id,
-		Position:         wirePosition(ss.sent),
-		AsideBytes:       uint64(c.AsideBytes),    //nolint:gosec // configured, not negative
-		MaxEntryBytes:    uint64(c.MaxEntryBytes), //nolint:gosec // configured, not negative
-		DaemonVersion:    c.Version,
-		DaemonInstance:   c.Instance,
-		WaitLimitMs:      millis(c.WaitLimit),
-		FetchWaitLimitMs: millis(c.FetchWaitLimit),
-		PingIntervalMs:   millis(pingInterval),
-	}}})
-	if err != nil {
-		return fmt.Errorf("send welcome: %w", err)
-	}
-	return nil
 }
 
 // push queues a frame; it gives up when the session ends.
@@ -212,7 +146,7 @@ func (ss *session) sendEvents() (open bool, err error) {
 	messages, open := ss.events.Take()
 	var batch []*isrdv1.Event
 	for _, m := range messages {
-		if !ss.sent.Before(m.Event.Position) { // it came between the subscription and the welcome
+		if !ss.sent.Before(m.Event.Position) { // it came between the subscription and the welcome, and is in that
 			continue
 		}
 		ss.sent = m.Event.Position
@@ -226,13 +160,17 @@ func (ss *session) sendEvents() (open bool, err error) {
 		}
 		batch = append(batch, wireEvent(m.Event))
 	}
+	return open, ss.sendBatch(batch)
+}
+
+func (ss *session) sendBatch(batch []*isrdv1.Event) error {
 	for _, events := range inFrames(batch) {
 		err := ss.stream.Send(&isrdv1.SessionResponse{Frame: &isrdv1.SessionResponse_Events{Events: &isrdv1.Events{Events: events}}})
 		if err != nil {
-			return open, fmt.Errorf("send events: %w", err)
+			return fmt.Errorf("send events: %w", err)
 		}
 	}
-	return open, nil
+	return nil
 }
 
 // inFrames divides events, in their order, so that no frame grows beyond maxBatch by more than one event.
@@ -253,6 +191,7 @@ func inFrames(events []*isrdv1.Event) [][]*isrdv1.Event {
 // goAway tells the client to come back to the next daemon, and answers what it has asked before. The stop of the server
 // bounds it.
 func (ss *session) goAway(ctx context.Context) error {
+	ss.stops = true
 	err := ss.stream.Send(&isrdv1.SessionResponse{Frame: &isrdv1.SessionResponse_GoAway{GoAway: &isrdv1.GoAway{Reason: "the daemon stops"}}})
 	if err != nil {
 		return fmt.Errorf("send go-away: %w", err)

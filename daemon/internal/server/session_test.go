@@ -59,7 +59,7 @@ func (b brittle) Read(ctx context.Context, k cache.Key, opt cache.ReadOptions) (
 	return b.Store.Read(ctx, k, opt)
 }
 
-func (b brittle) Release(ctx context.Context, k cache.Key, token uint64, keep time.Duration) (bool, error) {
+func (b brittle) Release(ctx context.Context, k cache.Key, token uint64, opt cache.ReleaseOptions) (bool, error) {
 	switch k.Name {
 	case "/panic":
 		panic("a bug")
@@ -68,7 +68,7 @@ func (b brittle) Release(ctx context.Context, k cache.Key, token uint64, keep ti
 		<-b.goOn
 	}
 	b.releases.Add(1)
-	return b.Store.Release(ctx, k, token, keep)
+	return b.Store.Release(ctx, k, token, opt)
 }
 
 func start(t testing.TB, cfg server.Config) *daemon {
