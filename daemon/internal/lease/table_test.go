@@ -191,3 +191,114 @@ func TestTableConcurrently(t *testing.T) {
 		t.Errorf("%d grants and %d distinct tokens, want 1 and %d", grants, len(tokens), 8*200)
 	}
 }
+
+func TestTableRenew(t *testing.T) {
+	table := lease.NewTable()
+	first := acquire(table, "k", "a", now).Token
+	if !table.Renew("k", first, 30*time.Second, now+20_000) {
+		t.Fatal("not renewed while it lives")
+	}
+	if left := table.Look("k", 0, now+40_000).Left; left != 10*time.Second {
+		t.Errorf("%v left of 30 s from the renewal", left)
+	}
+	if table.Renew("k", first+1, time.Hour, now+20_000) || table.Renew("other", first, time.Hour, now) {
+		t.Error("renewed what nobody has")
+	}
+	if table.Renew("k", first, time.Hour, now+50_000) {
+		t.Error("renewed after its end")
+	}
+	table.Release("k", acquire(table, "k", "a", now+50_000).Token, time.Hour, now+50_000)
+	if s := table.Look("k", 0, now+50_000); table.Renew("k", s.Token, time.Hour, now+50_000) {
+		t.Error("renewed the delay after a failed render")
+	}
+}
+
+func TestTableClaim(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		prepare func(table *lease.Table, token uint64)
+		written uint64 // beyond the token
+		at      int64
+		want    bool
+	}{
+		{name: "it lives", want: true},
+		{name: "it has ended", at: 31_000, want: true},
+		{name: "it was released", prepare: func(table *lease.Table, token uint64) { table.Release("k", token, 0, now) }, want: true},
+		{name: "it has ended and the key was written since", at: 31_000, written: 1},
+		{name: "it lives although the key was written", written: 1, want: true},
+		{name: "another has it", at: 31_000, prepare: func(table *lease.Table, _ uint64) { acquire(table, "k", "b", now+31_000) }},
+		{name: "the key is kept", prepare: func(table *lease.Table, token uint64) { table.Release("k", token, time.Hour, now) }},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			table := lease.NewTable()
+			token := acquire(table, "k", "a", now).Token
+			if tc.prepare != nil {
+				tc.prepare(table, token)
+			}
+			claimed := table.Claim("k", token, token-1+tc.written, time.Minute, now+tc.at)
+			if got := claimed != 0; got != tc.want {
+				t.Fatalf("claimed %v, want %v", got, tc.want)
+			}
+			if !tc.want {
+				return
+			}
+			if claimed <= token {
+				t.Errorf("token %d after %d", claimed, token)
+			}
+			if table.Release("k", token, 0, now+tc.at) {
+				t.Error("the token of before ends the lease")
+			}
+			if left := table.Look("k", 0, now+tc.at).Left; left != time.Minute {
+				t.Errorf("%v left of a minute", left)
+			}
+			if !table.Release("k", claimed, 0, now+tc.at) {
+				t.Error("the new token does not end the lease")
+			}
+		})
+	}
+}
+
+func TestTableUncacheable(t *testing.T) {
+	const within = time.Minute
+	idle := func(table *lease.Table, at int64) bool {
+		table.Idle("k", 3, within, at)
+		return table.Look("k", 0, at).Uncacheable
+	}
+	table := lease.NewTable()
+	if idle(table, now) || idle(table, now+59_000) || !idle(table, now+118_000) {
+		t.Fatal("want the third render without a write to make the key uncacheable")
+	}
+	if s := acquire(table, "k", "a", now+118_001); s.Granted || s.Kept || s.Left != within-time.Millisecond {
+		t.Errorf("uncacheable: got %+v", s)
+	}
+	if !acquire(table, "k", "a", now+178_000).Granted {
+		t.Error("not granted when the time is over")
+	}
+
+	table = lease.NewTable()
+	if idle(table, now) || idle(table, now) || idle(table, now+within.Milliseconds()) {
+		t.Error("renders far apart count together")
+	}
+	table.Written("k")
+	if idle(table, now+61_000) || idle(table, now+61_000) {
+		t.Error("renders from before a write count")
+	}
+	if !idle(table, now+61_000) {
+		t.Error("three renders after a write do not count")
+	}
+	table.Written("k")
+	if s := table.Look("k", 0, now+61_000); s.Left != 0 {
+		t.Errorf("after a write: %+v", s)
+	}
+	holder := acquire(table, "k", "a", now+61_000).Token
+	for range 3 {
+		table.Idle("k", 3, within, now+61_000)
+	}
+	if !table.Renew("k", holder, within, now+61_000) {
+		t.Error("a lease was taken from its holder")
+	}
+	table.Idle("other", 3, within, now)
+	if table.Sweep(now + 10*within.Milliseconds()); table.Look("other", 0, now).Left != 0 {
+		t.Error("a single render counts")
+	}
+}

@@ -251,3 +251,97 @@ func TestSnapshotIsACopy(t *testing.T) {
 		t.Errorf("snapshot %+v and manifest %+v share memory", s, m.Snapshot())
 	}
 }
+
+func TestManifestExplainsEpochsBefore(t *testing.T) {
+	var m tag.Manifest
+	m.Load(tag.Snapshot{
+		Position: tag.Position{Epoch: 30, Seq: 35}, Floor: 12, Past: map[uint64]uint64{10: 15, 20: 25},
+		Records: map[string]tag.Record{"early": {Expired: 14}, "late": {Expired: 32}},
+	})
+	for _, tc := range []struct {
+		name       string
+		epoch, seq uint64
+		tag        string
+		explained  bool
+		want       tag.Freshness
+	}{
+		{"before an early mark", 10, 13, "early", true, tag.Expired},
+		{"after an early mark", 10, 14, "early", true, tag.Fresh},
+		{"before a mark of the present epoch", 10, 15, "late", true, tag.Expired},
+		{"the epoch between", 20, 25, "early", true, tag.Fresh},
+		{"an event of an epoch before that nobody knows", 10, 16, "none", false, tag.Expired},
+		{"an epoch that nobody knows", 11, 13, "none", false, tag.Expired},
+		{"below the floor", 10, 11, "none", true, tag.Expired},
+		{"the present", 30, 35, "late", true, tag.Fresh},
+		{"ahead of what is known", 30, 36, "none", false, tag.Fresh},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if got := m.Explains(tc.epoch, tc.seq); got != tc.explained {
+				t.Errorf("explained: %v, want %v", got, tc.explained)
+			}
+			if got := m.Judge(tc.epoch, tc.seq, start, []string{tc.tag}); got != tc.want {
+				t.Errorf("got %v, want %v", got, tc.want)
+			}
+		})
+	}
+	s := m.Snapshot()
+	s.Past[10] = 99
+	if m.Explains(10, 16) {
+		t.Error("snapshot and manifest share memory")
+	}
+}
+
+func TestPrunedMarksAreUnderTheFloor(t *testing.T) {
+	var m tag.Manifest
+	records := make(map[string]tag.Record)
+	for i := range uint64(100) {
+		records[fmt.Sprint("t", i)] = tag.Record{Expired: i + 1}
+	}
+	m.Load(tag.Snapshot{Position: tag.Position{Epoch: 1, Seq: 100}, Records: records})
+	if gone, _ := m.Prune(100); gone != nil || m.Len() != 100 {
+		t.Fatalf("pruned %d of what is within the limit", len(gone))
+	}
+	gone, floor := m.Prune(99)
+	if len(gone) != 51 || m.Len() != 49 || floor != 51 {
+		t.Fatalf("forgot %d tags up to %d, kept %d", len(gone), floor, m.Len())
+	}
+	for i := range uint64(100) {
+		for seq := range uint64(101) {
+			got, was := m.Judge(1, seq, start, []string{fmt.Sprint("t", i)}), records[fmt.Sprint("t", i)].Judge(seq, start)
+			if got < was || got != was && seq >= floor {
+				t.Fatalf("content of seq %d with t%d is %v, was %v before the marks were pruned", seq, i, got, was)
+			}
+		}
+	}
+}
+
+// TestSinceSaysWhatLaterMarksSay compares a record with one in which the marks after a place are said anew, much later.
+func TestSinceSaysWhatLaterMarksSay(t *testing.T) {
+	rng := rand.New(rand.NewPCG(7, 8))
+	for range 20_000 {
+		h := newHistory(rng)
+		place := rng.Uint64N(18)
+		var before, after tag.Record
+		end := start
+		for _, e := range h {
+			end = e.At
+			if e.Position.Seq <= place {
+				before = before.Mark(e.Marks[0], e.Position.Seq, e.At)
+			}
+			after = after.Mark(e.Marks[0], e.Position.Seq, e.At)
+		}
+		merged := before
+		if m, ok := after.Since("t", place); ok {
+			merged = merged.Mark(m, 100, end)
+		} else if after != before {
+			t.Fatalf("marks after %d are not said: %+v", place, h)
+		}
+		for seq := range place + 1 {
+			for now := end; now < end+60; now += 1 + rng.Int64N(9) {
+				if got, least := merged.Judge(seq, now), after.Judge(seq, now); got < least {
+					t.Fatalf("content of seq %d at %+d is %v, was %v: %+v, marks after %d", seq, now-start, got, least, h, place)
+				}
+			}
+		}
+	}
+}
