@@ -18,9 +18,10 @@ func newKeys(prefix string) (keys, error) {
 	return keys{prefix: prefix + ":1:"}, nil
 }
 
-// entry and lease of one key share a slot.
+// entry, lease and idle of one key share a slot. idle counts its renders that ended without a write.
 func (k keys) entry(id cache.ID) string { return k.prefix + "e:{" + string(id) + "}" }
 func (k keys) lease(id cache.ID) string { return k.prefix + "l:{" + string(id) + "}" }
+func (k keys) idle(id cache.ID) string  { return k.prefix + "n:{" + string(id) + "}" }
 
 // log and events of one app share a slot.
 func (k keys) log(app string) string    { return k.app(app) + "log" }

@@ -66,11 +66,11 @@ type found struct {
 func (s *Store) look(ctx context.Context, key cache.Key, opt cache.ReadOptions) (found, error) {
 	id := key.ID()
 	holder := opt.Holder
-	if opt.Lease { // by a name of its own it can be ended without its token
-		holder = fmt.Sprintf("%s#%s.%d", opt.Holder, s.name, s.reads.Add(1))
+	if opt.Lease {
+		holder = s.holder(opt.Holder)
 	}
-	reply, err := s.run(ctx, readScript, s.config.small(), []string{s.keys.entry(id), s.keys.lease(id)},
-		opt.Judged.String(), bit(opt.Lease), bit(opt.Override), holder, max(opt.TTL, time.Millisecond).Milliseconds(), largeValue)
+	reply, err := s.run(ctx, readScript, s.config.small(), []string{s.keys.entry(id), s.keys.lease(id), s.keys.idle(id)},
+		opt.Judged.String(), bit(opt.Lease), bit(opt.Override), holder, lifetime(opt.TTL), largeValue)
 	if err != nil {
 		if opt.Lease && lost(err) {
 			s.abandoned.add(key, holder, opt.TTL)
@@ -85,7 +85,12 @@ func (s *Store) look(ctx context.Context, key cache.Key, opt cache.ReadOptions) 
 	r.Granted = f.number() == 1
 	r.Left = time.Duration(f.number()) * time.Millisecond
 	r.Held = !r.Granted && r.Left > 0
-	r.Kept = f.number() == 1
+	switch f.number() {
+	case 1:
+		r.Kept = true
+	case 2:
+		r.Uncacheable = true
+	}
 	r.size = int(f.number()) //nolint:gosec // a value in Redis has at most 512 MiB
 	if f.bad {
 		return found{}, fmt.Errorf("%w: unexpected reply", cache.ErrUnavailable)

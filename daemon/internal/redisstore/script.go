@@ -37,6 +37,8 @@ var (
 	readScript    = newScript("read", "entry")
 	writeScript   = newScript("write", "entry")
 	releaseScript = newScript("release", "entry")
+	renewScript   = newScript("renew", "entry")
+	claimScript   = newScript("claim", "entry")
 	abandonScript = newScript("abandon", "entry")
 	appendScript  = newScript("append", "log")
 	loadScript    = newScript("load", "log")

@@ -10,7 +10,7 @@ import (
 // ErrAnswer, ErrBusy and ErrUnsent, or by an error that wraps context.DeadlineExceeded or os.ErrDeadlineExceeded; any
 // other is a connection that broke.
 type Server interface {
-	// Eval runs a script as one step, at most once. An argument is a string, a []byte or an int. The reply is the script's
+	// Eval runs a script as one step, at most once. An argument is a string, a []byte, an int or an int64. The reply is the script's
 	// table as Redis converts it: string, int64, nil for false, []any.
 	Eval(ctx context.Context, script Script, keys []string, args ...any) ([]any, error)
 	// Get returns a string's value; nil: there is none.

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/isrd/isrd/daemon/internal/cache"
 )
@@ -29,7 +28,7 @@ type Store struct {
 	bus       bus
 	abandoned abandoned
 	name      string        // of this store, as no other has it
-	reads     atomic.Uint64 // that asked for a lease
+	grants    atomic.Uint64 // of leases, that were asked for
 	said      sync.Map      // kinds of unreadable values that were logged
 }
 
@@ -89,23 +88,11 @@ func (s *Store) Write(ctx context.Context, e *cache.Entry, opt cache.WriteOption
 		return false, fmt.Errorf("write entry: %w", err)
 	}
 	id := e.Key.ID()
-	reply, err := s.run(ctx, writeScript, s.config.transfer(len(value)), []string{s.keys.entry(id), s.keys.lease(id)},
-		e.Version.String(), max(e.Lifetime.TTL(), time.Millisecond).Milliseconds(), strconv.FormatUint(opt.Lease, 10),
+	reply, err := s.run(ctx, writeScript, s.config.transfer(len(value)), []string{s.keys.entry(id), s.keys.lease(id), s.keys.idle(id)},
+		e.Version.String(), lifetime(e.Lifetime.TTL()), number(opt.Lease),
 		bit(opt.OnlyIfAbsent), s.keys.channel(e.Key.App), string(id), value)
 	if err != nil {
 		return false, fmt.Errorf("write entry: %w", err)
-	}
-	f := fields{list: reply}
-	return f.number() == 1, nil
-}
-
-// Release implements cache.Store.
-func (s *Store) Release(ctx context.Context, key cache.Key, token uint64, opt cache.ReleaseOptions) (bool, error) {
-	id := key.ID()
-	reply, err := s.run(ctx, releaseScript, s.config.small(), []string{s.keys.lease(id)},
-		strconv.FormatUint(token, 10), max(opt.Keep, 0).Milliseconds(), s.keys.channel(key.App), string(id))
-	if err != nil {
-		return false, fmt.Errorf("release lease: %w", err)
 	}
 	f := fields{list: reply}
 	return f.number() == 1, nil

@@ -31,7 +31,7 @@ func Store(t *testing.T, open Open) {
 		name  string
 		tests []contractTest
 	}{
-		{"Entries", entryTests}, {"Leases", leaseTests}, {"Log", logTests},
+		{"Entries", entryTests}, {"Leases", leaseTests}, {"Claims", claimTests}, {"Log", logTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			for _, test := range group.tests {

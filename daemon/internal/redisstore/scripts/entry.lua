@@ -1,4 +1,4 @@
--- Prelude of read.lua, write.lua and release.lua: what a stored entry and a lease say.
+-- Prelude of the scripts that know entries and leases: what a stored entry and a lease say.
 --
 --   isrd/<format, 1 digit> <version, 50 characters> <created, 16 digits, ms since 1970>\n
 --
@@ -37,8 +37,11 @@ local function token_of(version)
   return tonumber(string.sub(version, 35), 16)
 end
 
+-- What stands in a holder's place while nobody has the lease and nobody is granted it.
+local RELEASED, UNCACHEABLE = '\0released', '\0uncacheable'
+
 -- lease_of returns token, remaining milliseconds and holder of the lease that lives at key, or 0, 0 and ''.
--- A lease is stored as '<token> <holder>', with the time it lives; the holder of a released lease that keeps others away is \0released.
+-- A lease is stored as '<token> <holder>', with the time it lives.
 local function lease_of(key)
   local value = redis.pcall('GET', key)
   if type(value) ~= 'string' then
@@ -50,4 +53,19 @@ local function lease_of(key)
     return 0, 0, ''
   end
   return tonumber(token), left, holder
+end
+
+-- is_lease says whether what lease_of returned is somebody's lease, with this token.
+local function is_lease(held, holder, token)
+  return held ~= 0 and string.format('%.0f', held) == token and holder ~= RELEASED and holder ~= UNCACHEABLE
+end
+
+-- grant makes token and holder the lease, for so many milliseconds.
+local function grant(key, token, holder, ttl)
+  redis.call('SET', key, string.format('%.0f', token) .. ' ' .. holder, 'PX', ttl)
+end
+
+-- next_token is larger than the previous one, and no less than the time in microseconds.
+local function next_token(previous, time)
+  return math.max(previous + 1, time[1] * 1000000 + time[2])
 end

@@ -2,6 +2,7 @@
 --
 -- KEYS   1 entry
 --        2 lease
+--        3 count of renders without a write
 -- ARGV   1 version judged, 50 characters
 --        2 '1' to ask for the lease
 --        3 '1' to take it from whoever has it
@@ -13,7 +14,8 @@
 --        3 token
 --        4 1 if the lease was granted
 --        5 how long the lease lives that was granted or is held by another, ms; 0: there is none
---        6 1 if nobody has the lease and nobody is granted it until then: it was released to be kept
+--        6 if nobody has the lease and nobody is granted it until then: 1, it was released to be kept; 2, the key is
+--          uncacheable; else 0
 --        7 size of the value that was not returned because it is large; else 0
 --        8 time, s
 --        9 and µs
@@ -21,13 +23,8 @@
 local time = redis.call('TIME')
 local format, version, foreign = head(KEYS[1])
 local held, left, holder = lease_of(KEYS[2])
-local kept = holder == '\0released' and 1 or 0
-
-local previous = held
-if version then
-  previous = math.max(previous, token_of(version))
-end
-local token = math.max(previous + 1, time[1] * 1000000 + time[2])
+local kept = holder == RELEASED and 1 or holder == UNCACHEABLE and 2 or 0
+local token = next_token(version and math.max(held, token_of(version)) or held, time)
 
 local unreadable = ''
 if foreign then
@@ -46,6 +43,9 @@ end
 local granted = 0
 if ARGV[2] == '1' and (left == 0 or ARGV[3] == '1') then
   granted, left, kept = 1, tonumber(ARGV[5]), 0
-  redis.call('SET', KEYS[2], string.format('%.0f', token) .. ' ' .. ARGV[4], 'PX', left)
+  grant(KEYS[2], token, ARGV[4], left)
+  if ARGV[3] == '1' then
+    redis.call('DEL', KEYS[3])
+  end
 end
 return { false, unreadable, token, granted, left, kept, 0, time[1], time[2] }

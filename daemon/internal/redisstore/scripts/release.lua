@@ -1,10 +1,14 @@
 -- Ends a lease, if it is held with this token.
 --
 -- KEYS   1 lease
+--        2 count of renders without a write
 -- ARGV   1 token
 --        2 how long nobody is to be granted the key, ms; '0': not at all
 --        3 channel of the app
 --        4 id of the key
+--        5 '1' if the key was rendered to the end and will not be written
+--        6 with how many of those it is uncacheable
+--        7 for how long, and how long one of them counts, ms
 -- Result 1 1 if it was ended
 --        2 time, s
 --        3 and µs
@@ -12,13 +16,24 @@
 
 local time = redis.call('TIME')
 local token, _, holder = lease_of(KEYS[1])
-if token == 0 or string.format('%.0f', token) ~= ARGV[1] or holder == '\0released' then
+if not is_lease(token, holder, ARGV[1]) then
   return { 0, time[1], time[2] }
 end
-if ARGV[2] == '0' then
+local instead, till = RELEASED, tonumber(ARGV[2])
+if ARGV[5] == '1' then
+  if redis.call('INCR', KEYS[2]) >= tonumber(ARGV[6]) then
+    redis.call('DEL', KEYS[2])
+    if till == 0 then
+      instead, till = UNCACHEABLE, tonumber(ARGV[7])
+    end
+  else
+    redis.call('PEXPIRE', KEYS[2], ARGV[7])
+  end
+end
+if till == 0 then
   redis.call('DEL', KEYS[1])
 else
-  redis.call('SET', KEYS[1], ARGV[1] .. ' \0released', 'PX', ARGV[2])
+  grant(KEYS[1], token, instead, till)
 end
 redis.call('PUBLISH', ARGV[3], 'r ' .. ARGV[4])
 return { 1, time[1], time[2] }

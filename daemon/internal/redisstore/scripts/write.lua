@@ -1,7 +1,9 @@
--- Stores an entry unless the same or a newer version is there, and ends the writer's lease in either case.
+-- Stores an entry unless the same or a newer version is there, and ends the writer's lease in either case. A key with an
+-- entry is cacheable.
 --
 -- KEYS   1 entry
 --        2 lease
+--        3 count of renders without a write
 -- ARGV   1 version, 50 characters
 --        2 how long the entry is kept, ms
 --        3 token of the lease that ends, or '0'
@@ -17,18 +19,16 @@
 local time = redis.call('TIME')
 local _, version = head(KEYS[1])
 local stored = not version or (ARGV[4] ~= '1' and newer(ARGV[1], version))
+local token, _, holder = lease_of(KEYS[2])
 if stored then
   local created = string.format('%016.0f', time[1] * 1000 + math.floor(time[2] / 1000))
   redis.call('SET', KEYS[1], 'isrd/1 ' .. ARGV[1] .. ' ' .. created .. '\n' .. ARGV[7], 'PX', ARGV[2])
+  redis.call('DEL', KEYS[3])
 end
 
-local released = false
-if ARGV[3] ~= '0' then
-  local token, _, holder = lease_of(KEYS[2])
-  if string.format('%.0f', token) == ARGV[3] and holder ~= '\0released' then
-    redis.call('DEL', KEYS[2])
-    released = true
-  end
+local released = is_lease(token, holder, ARGV[3])
+if released or (stored and holder == UNCACHEABLE) then
+  redis.call('DEL', KEYS[2])
 end
 
 if stored then
