@@ -25,6 +25,8 @@ type fixture struct {
 	t     testing.TB
 	store *memstore.Store
 	flaky *flaky
+	log   *flakyLog
+	hub   *hub.Hub
 	reg   *prometheus.Registry
 }
 
@@ -87,9 +89,12 @@ func newFixture(t testing.TB, embedded bool) *fixture {
 		}
 		t.Cleanup(memory.Close)
 	}
-	f := &fixture{t: t, store: store, flaky: &flaky{Store: store}, reg: prometheus.NewPedanticRegistry()}
+	f := &fixture{
+		t: t, store: store, flaky: &flaky{Store: store}, log: &flakyLog{Log: store}, hub: new(hub.Hub),
+		reg: prometheus.NewPedanticRegistry(),
+	}
 	f.Cache = cache.New(cache.Config{
-		Store: f.flaky, Log: store, Memory: memory, Embedded: embedded, Publisher: new(hub.Hub),
+		Store: f.flaky, Log: f.log, Memory: memory, Embedded: embedded, Publisher: f.hub,
 		MaxEntryBytes: 1 << 20, Registerer: f.reg,
 	})
 	return f
