@@ -110,6 +110,7 @@ func (a *app) Load(s tag.Snapshot, reason string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.manifest.Load(s)
+	a.manifest.Prune(MaxTags)
 	a.recent.begin(s.Position)
 	a.cache.publisher.Reset(a.name, s.Position, reason)
 	a.hasMoved()

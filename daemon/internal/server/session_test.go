@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -43,7 +44,37 @@ type brittle struct {
 	cache.Store
 	entered, goOn chan struct{}
 	releases      *atomic.Int64
+	renewals      renewals
 }
+
+// renewals are the lifetimes that leases were renewed with.
+type renewals chan time.Duration
+
+// await waits for one with this lifetime.
+func (r renewals) await(t *testing.T, want time.Duration) {
+	t.Helper()
+	for {
+		select {
+		case ttl := <-r:
+			if ttl == want {
+				return
+			}
+		case <-time.After(patience):
+			t.Fatalf("no lease was renewed for %v", want)
+		}
+	}
+}
+
+func (b brittle) Renew(ctx context.Context, k cache.Key, token uint64, ttl time.Duration) (bool, error) {
+	renewed, err := b.Store.Renew(ctx, k, token, ttl)
+	if renewed {
+		b.renewals <- ttl
+	}
+	return renewed, err
+}
+
+// leaseTTL is short, so that a test can wait for a renewal.
+const leaseTTL = 3 * time.Second
 
 // Read of "/slow-read" is held until it is let go, and goes on although its caller has gone, as a script in Redis does.
 func (b brittle) Read(ctx context.Context, k cache.Key, opt cache.ReadOptions) (cache.Reading, error) {
@@ -80,9 +111,9 @@ func start(t testing.TB, cfg server.Config) *daemon {
 	h := new(hub.Hub)
 	cfg.Hub, cfg.Registerer = h, prometheus.NewRegistry()
 	d := &daemon{t: t, done: make(chan error, 1), brittle: brittle{
-		Store: store, entered: make(chan struct{}), goOn: make(chan struct{}), releases: new(atomic.Int64),
+		Store: store, entered: make(chan struct{}), goOn: make(chan struct{}), releases: new(atomic.Int64), renewals: make(renewals, 1000),
 	}}
-	cfg.Cache = cache.New(cache.Config{Store: d.brittle, Log: store, Memory: store.Memory(), Embedded: true, Publisher: h, Registerer: prometheus.NewRegistry(), MaxEntryBytes: 32 << 20})
+	cfg.Cache = cache.New(cache.Config{Store: d.brittle, Log: store, Memory: store.Memory(), Embedded: true, Publisher: h, LeaseTTL: leaseTTL, Registerer: prometheus.NewRegistry(), MaxEntryBytes: 32 << 20})
 	dir, err := os.MkdirTemp("", "isrd") // t.TempDir is too long for the path of a socket
 	if err != nil {
 		t.Fatal(err)
@@ -95,6 +126,8 @@ func start(t testing.TB, cfg server.Config) *daemon {
 	ctx, stop := context.WithCancel(context.Background())
 	d.stop, d.socket = stop, socket
 	go func() { d.done <- server.New(cfg).Run(ctx, l) }()
+	upkeep := make(chan error, 1)
+	go func() { upkeep <- cfg.Cache.Run(ctx) }()
 	d.conn, err = grpc.NewClient("unix://"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)))
 	if err != nil {
@@ -111,7 +144,7 @@ func start(t testing.TB, cfg server.Config) *daemon {
 		case <-time.After(patience):
 			t.Error("the server did not stop")
 		}
-		if err := errors.Join(d.conn.Close(), store.Close(), os.RemoveAll(dir)); err != nil {
+		if err := errors.Join(<-upkeep, d.conn.Close(), store.Close(), os.RemoveAll(dir)); err != nil {
 			t.Error(err)
 		}
 	})
@@ -126,6 +159,9 @@ type session struct {
 	err    error // why frames was closed
 	cancel context.CancelFunc
 	next   uint64
+
+	sending sync.Mutex
+	deaf    atomic.Bool // it acknowledges no events
 }
 
 func (d *daemon) dial(hello *isrdv1.Hello) *session {
@@ -150,10 +186,26 @@ func (d *daemon) dial(hello *isrdv1.Hello) *session {
 				s.err = err
 				return
 			}
+			s.acknowledge(f)
 			s.frames <- f
 		}
 	}()
 	return s
+}
+
+// acknowledge says that events were applied, as a client does at once.
+func (s *session) acknowledge(f *isrdv1.SessionResponse) {
+	var p *isrdv1.Position
+	if events := f.GetEvents().GetEvents(); len(events) > 0 {
+		p = events[len(events)-1].GetPosition()
+	} else if f.GetReset_() != nil {
+		p = f.GetReset_().GetPosition()
+	}
+	if p != nil && !s.deaf.Load() {
+		s.sending.Lock()
+		defer s.sending.Unlock()
+		_ = s.stream.Send(&isrdv1.SessionRequest{Frame: &isrdv1.SessionRequest_EventsAck{EventsAck: &isrdv1.EventsAck{Position: p}}}) // the stream may have ended
+	}
 }
 
 func hello(app string) *isrdv1.Hello {
@@ -178,6 +230,8 @@ func (d *daemon) open(app string) *session {
 
 func (s *session) send(f *isrdv1.SessionRequest) {
 	s.t.Helper()
+	s.sending.Lock()
+	defer s.sending.Unlock()
 	if err := s.stream.Send(f); err != nil {
 		s.t.Fatal(err)
 	}
