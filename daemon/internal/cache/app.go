@@ -55,6 +55,7 @@ func (c *Cache) app(ctx context.Context, name string) (*app, error) {
 	a := c.apps[name]
 	if a == nil && len(c.apps) < maxApps {
 		a = &app{name: name, cache: c, following: make(chan struct{}), moved: make(chan struct{})}
+		a.vouching.born = time.Now()
 		c.apps[name] = a
 		c.begun <- a // there is room for all that there may be
 	}
@@ -69,7 +70,7 @@ func (c *Cache) app(ctx context.Context, name string) (*app, error) {
 	case <-ctx.Done():
 		return nil, fmt.Errorf("follow log of %q: %w", name, context.Cause(ctx))
 	}
-	a.vouching.used(time.Now())
+	a.vouching.used()
 	return a, nil
 }
 

@@ -67,7 +67,7 @@ func (q *query) reach(ctx context.Context) error {
 }
 
 func (q *query) run(ctx context.Context) (Answer, error) {
-	if e, ok := q.c.memory.Get(q.id); ok && !q.OnDemand && q.app.vouched(time.Now()) {
+	if e, ok := q.c.memory.Get(q.id); ok && !q.OnDemand && q.app.vouched() {
 		if v := q.judge(e); v.freshness == tag.Fresh && q.wants(e) {
 			return q.serve(e, v), nil
 		}
@@ -268,7 +268,7 @@ func (q *query) lose(e *Entry, v verdict, r Reading) (Answer, bool) {
 // degrade answers without the store: with what is in memory, if it may be served at all and the store has not been away
 // for too long. It may have been revalidated elsewhere, and the answer says so by its reason.
 func (q *query) degrade(e *Entry, v verdict) Answer {
-	if -q.app.vouching.left(time.Now()) > q.c.config.MaxOutageAge {
+	if -q.app.vouching.left() > q.c.config.MaxOutageAge {
 		e = nil
 	}
 	a := q.old(e, v, 0)

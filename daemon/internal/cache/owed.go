@@ -100,11 +100,12 @@ func (o *owed) paid(serials map[string]uint64) {
 func (a *app) owe(ctx context.Context, rs []tag.Revalidation) error {
 	a.mu.Lock()
 	err := a.owed.add(rs, a.cache.store.Now())
+	a.vouching.owing.Store(!a.owed.empty())
 	a.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	timer := time.NewTimer(a.vouching.left(time.Now()))
+	timer := time.NewTimer(a.vouching.left())
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -112,12 +113,6 @@ func (a *app) owe(ctx context.Context, rs []tag.Revalidation) error {
 	case <-ctx.Done():
 		return fmt.Errorf("revalidate here: %w", context.Cause(ctx))
 	}
-}
-
-func (a *app) owes() int {
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	return len(a.owed.marks)
 }
 
 // payOwed appends what is owed.
@@ -138,5 +133,6 @@ func (a *app) payOwed(ctx context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.owed.paid(serials)
+	a.vouching.owing.Store(!a.owed.empty())
 	return nil
 }

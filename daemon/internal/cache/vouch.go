@@ -14,11 +14,14 @@ import (
 // vouching is for how long what an app knows of its log is known to be all that counts (Gray & Cheriton, SOSP'89): until
 // then, every revalidation that was acknowledged to anybody has been applied here, because it was waited for.
 type vouching struct {
-	mu     sync.Mutex
-	until  time.Time // with its monotonic clock
-	proof  *proof    // the one under way
-	told   tag.Position
-	lastly atomic.Int64 // when somebody asked, in nanoseconds of the clock of Cache.born
+	born   time.Time    // what the two times below count from, in nanoseconds, by the monotonic clock
+	until  atomic.Int64 // what is known is relied upon
+	lastly atomic.Int64 // somebody asked
+	owing  atomic.Bool  // something is owed to the log
+
+	mu    sync.Mutex
+	proof *proof // the one under way
+	told  tag.Position
 }
 
 // proof is one question to the log, for all who wait for its answer.
@@ -36,32 +39,31 @@ const (
 	proveLimit = 2 * time.Second
 )
 
-func (v *vouching) used(now time.Time) { v.lastly.Store(now.UnixNano()) }
+// used says that somebody asked just now.
+func (v *vouching) used() { v.lastly.Store(int64(time.Since(v.born))) }
 
-func (v *vouching) inUse(now time.Time) bool { return now.UnixNano()-v.lastly.Load() < int64(useful) }
+func (v *vouching) inUse() bool { return time.Since(v.born)-time.Duration(v.lastly.Load()) < useful }
 
 // left is for how long what is known may be relied upon without asking; negative: it was, so long ago.
-func (v *vouching) left(now time.Time) time.Duration {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.until.Sub(now)
+func (v *vouching) left() time.Duration { return time.Duration(v.until.Load()) - time.Since(v.born) }
+
+// extend relies on what is known until then, if that is later than before.
+func (v *vouching) extend(until time.Time) {
+	for later := int64(until.Sub(v.born)); ; {
+		if is := v.until.Load(); is >= later || v.until.CompareAndSwap(is, later) {
+			return
+		}
+	}
 }
 
 // vouched reports whether a read that begins now may be answered without asking the log.
-func (a *app) vouched(now time.Time) bool {
-	if a.vouching.left(now) <= 0 {
-		return false
-	}
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	return a.owed.empty()
-}
+func (a *app) vouched() bool { return a.vouching.left() > 0 && !a.vouching.owing.Load() }
 
 // vouch returns once what the app knows may be relied upon by a read that has begun. Whoever joins a question that is
 // under way is served by its answer: the log counts this daemon as a member from when it heard the question, and so no
 // revalidation is acknowledged between the two without it.
 func (a *app) vouch(ctx context.Context) error {
-	if a.vouched(time.Now()) {
+	if a.vouched() {
 		return nil
 	}
 	return a.prove(ctx)
@@ -105,11 +107,9 @@ func (a *app) settle(ctx context.Context, p *proof) {
 		p.err = fmt.Errorf("prove log of %q: %w", a.name, err)
 	}
 	a.cache.metrics.proofs.WithLabelValues(outcome).Inc()
+	a.vouching.extend(until)
 	a.vouching.mu.Lock()
 	defer a.vouching.mu.Unlock()
-	if until.After(a.vouching.until) {
-		a.vouching.until = until
-	}
 	a.vouching.proof = nil
 }
 
@@ -123,7 +123,7 @@ func (a *app) keep(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		if !a.vouching.inUse(time.Now()) && a.owes() == 0 {
+		if !a.vouching.inUse() && !a.vouching.owing.Load() {
 			continue
 		}
 		if err := a.prove(ctx); err != nil {
@@ -172,11 +172,11 @@ func (c *Cache) Vouched(ctx context.Context, name string) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	now := time.Now()
-	if !a.vouched(now) {
-		return now, nil
+	now, left := time.Now(), a.vouching.left()
+	if !a.vouched() {
+		left = 0
 	}
-	return now.Add(min(a.vouching.left(now), Bound)), nil
+	return now.Add(min(left, Bound)), nil
 }
 
 // Vouch is Vouched for whoever has just come: it asks the log if need be. What cannot be vouched for is no error.
