@@ -96,6 +96,7 @@ export default class CacheHandler {
       return null;
     }
     const value = answer.kept ? (answer.kept.value as HostValue | null) : decodeValue(answer.entry as never);
+    if (answer.fill) runtime.client.keepNear(answer.fill, value);
     if (value) runtime.handed.set(value, { version: answer.version, revalidate: answer.lifetime.revalidate });
     return tellHost(value, answer, ctx, hostNow());
   }

@@ -1,7 +1,9 @@
 import type { EntryLifetime } from "./fallback.js";
 import { type GetResponse, Reason, Status } from "./gen/isrd/v1/cache_pb.js";
-import type { Build, Entry, Version } from "./gen/isrd/v1/entry_pb.js";
-import type { Begin, EntryKey, Render } from "./renders.js";
+import { type Build, type Entry, Kind, type Lifetime, type Version } from "./gen/isrd/v1/entry_pb.js";
+import type { EntryKey } from "./key.js";
+import type { NearEntry, NearFill } from "./near-cache.js";
+import type { Begin, Render } from "./renders.js";
 import type { EntryDraft } from "./serialize.js";
 
 /** A get. */
@@ -23,7 +25,7 @@ export interface Answer {
   readonly reason: Reason;
   /** The entry as it came from the daemon. */
   readonly entry?: Entry;
-  /** The entry as Next.js had given it, from this process's fallback. */
+  /** The entry as Next.js had given or got it, from the memory of this process. */
   readonly kept?: { readonly value: object | null };
   /** The version of the entry; none in the fallback. */
   readonly version?: Version;
@@ -33,6 +35,8 @@ export interface Answer {
   readonly leased: boolean;
   /** The render that is now open; a set ends it. */
   readonly render?: Render;
+  /** The near cache may keep the entry's value, once it is known. */
+  readonly fill?: NearFill;
 }
 
 /** A set. */
@@ -59,19 +63,65 @@ export const MISS: Answer = { status: Status.MISS, reason: Reason.UNSPECIFIED, a
 /** The answer of a daemon, with the render that it has set off. */
 export function toAnswer(response: GetResponse, render: Render | undefined): Answer {
   const { status, reason, entry, version, ageMs, lease } = response;
-  const lifetime = entry?.lifetime;
   return {
     status,
     reason,
     ...(entry ? { entry } : {}),
     ...(version ? { version } : {}),
     ageMs: Number(ageMs),
-    lifetime: {
-      ...(lifetime?.revalidateSeconds === undefined ? {} : { revalidate: lifetime.revalidateSeconds }),
-      ...(lifetime?.expireSeconds === undefined ? {} : { expire: lifetime.expireSeconds }),
-    },
+    lifetime: fromLifetime(entry?.lifetime),
     leased: lease !== undefined,
     ...(render ? { render } : {}),
+  };
+}
+
+/** What was held is still the answer; its metadata may be in the response. */
+export function toUnchanged(answer: Answer, held: NearEntry): Answer {
+  const { entry, ...rest } = answer;
+  const lifetime = entry ? answer.lifetime : held.lifetime;
+  return { ...rest, kept: { value: held.value }, lifetime };
+}
+
+/** When something was asked for and answered, in the words of the near cache. */
+export interface Asked {
+  readonly turn: number;
+  readonly answeredAt: number;
+}
+
+/**
+ * What of an answer may be kept: only what is fresh, and what the daemon could vouch for. Nothing else of an entry that
+ * has not changed need be here but what was held.
+ */
+export function toFill(read: Read, response: GetResponse, asked: Asked, held?: NearEntry): { fill?: NearFill } {
+  const { status, reason, entry, version, asOf, ageMs } = response;
+  const { key, softTags, onDemand } = read;
+  if (status !== Status.HIT || reason === Reason.STORE_UNAVAILABLE || onDemand || !version || !asOf) return {};
+  const tags = entry?.tags ?? held?.tags;
+  const bytes = held?.bytes ?? (entry && bytesOf(entry));
+  if (!tags || bytes === undefined) return {};
+  const lifetime = entry ? fromLifetime(entry.lifetime) : (held?.lifetime ?? {});
+  const bornAt = asked.answeredAt - Number(ageMs);
+  return { fill: { key, version, asOf, tags, softTags, lifetime, bytes, bornAt, turn: asked.turn } };
+}
+
+/**
+ * What a value that was read from an entry takes in memory, roughly. Its buffers are views of the message that brought
+ * them and hold all of it; its text comes on top.
+ */
+function bytesOf({ kind, parts }: Entry): number {
+  const bytes = parts.reduce((sum, { data }) => sum + data.length, 0);
+  return kind === Kind.APP_ROUTE || kind === Kind.IMAGE ? bytes : 2 * bytes;
+}
+
+/** What a value of Next.js takes in memory, roughly: up to two bytes for a character. */
+export function bytesOfDraft({ parts }: EntryDraft): number {
+  return parts.reduce((sum, { data }) => sum + (typeof data === "string" ? 2 : 1) * data.length, 0);
+}
+
+function fromLifetime(lifetime: Lifetime | undefined): EntryLifetime {
+  return {
+    ...(lifetime?.revalidateSeconds === undefined ? {} : { revalidate: lifetime.revalidateSeconds }),
+    ...(lifetime?.expireSeconds === undefined ? {} : { expire: lifetime.expireSeconds }),
   };
 }
 

@@ -1,64 +1,60 @@
-import { create } from "@bufbuild/protobuf";
-import { type Answer, type Identity, MISS, type Read, toAnswer, toLifetime, type Write } from "./calls.js";
+import { Bodies, type PlainGet } from "./bodies.js";
+import {
+  type Answer,
+  type Asked,
+  bytesOfDraft,
+  type Identity,
+  MISS,
+  type Read,
+  toAnswer,
+  toFill,
+  toUnchanged,
+  type Write,
+} from "./calls.js";
 import { type Counters, newCounters } from "./counters.js";
 import { IsrdError, messageOf, RefusedError } from "./errors.js";
 import type { Fallback } from "./fallback.js";
-import {
-  GetRequestSchema,
-  type GetResponse,
-  Outcome,
-  Reason,
-  type SetResponse,
-  Status,
-} from "./gen/isrd/v1/cache_pb.js";
-import { type Entry, type Position, Space, type Version } from "./gen/isrd/v1/entry_pb.js";
+import { type GetResponse, Outcome, Reason, type SetResponse, Status } from "./gen/isrd/v1/cache_pb.js";
+import { Space, type Version } from "./gen/isrd/v1/entry_pb.js";
+import type { EntryKey } from "./key.js";
+import type { Lease, Leases } from "./lease.js";
 import type { Log } from "./log.js";
+import type { NearCache, NearEntry, NearFill } from "./near-cache.js";
 import type { TagMark } from "./outbox.js";
-import { type Begin, type Ended, type EntryKey, type Render, Renders } from "./renders.js";
+import { type Begin, type Ended, type Render, Renders } from "./renders.js";
 import type { Session } from "./session.js";
-import {
-  decodeGetResponse,
-  decodeSetResponse,
-  encodeGetRequest,
-  encodeSetFrame,
-  encodeSized,
-  sizeSetRequest,
-} from "./wire.js";
 
-/** A get as it is sent, but for its key's app and build. */
-interface PlainGet extends Omit<Read, "softTags" | "begin"> {
-  readonly softTags: string[];
+/** Everything that a client needs. */
+export interface ClientOptions {
+  readonly session: Session;
+  readonly fallback: Fallback;
+  readonly near: NearCache;
+  readonly leases: Leases;
+  readonly identity: Identity;
+  readonly timeoutMs: number;
+  readonly log: Log;
 }
-
-/** What a set says beside its entry. */
-interface PlainSet {
-  readonly key: EntryKey;
-  readonly leaseToken: bigint;
-  readonly base?: Version;
-  readonly position?: Position;
-}
-
-/** Beside the stream a body is waited for as long as it takes at this speed, and the deadline of a call. */
-const ASIDE_BYTES_PER_MS = 20 * 1024;
 
 /**
- * The calls of a cache handler, in the words of the daemon: gets that open renders, sets that end them, and what to do
- * while the daemon is away. No method rejects; whatever fails is a miss.
+ * The calls of a cache handler, in the words of the daemon: gets that open renders, sets that end them, what need not be
+ * asked, and what to do while the daemon is away. No method rejects; whatever fails is a miss.
  */
 export class Client {
   readonly counters: Counters = newCounters();
   readonly #session: Session;
   readonly #fallback: Fallback;
-  readonly #identity: Identity;
-  readonly #timeoutMs: number;
+  readonly #near: NearCache;
+  readonly #leases: Leases;
+  readonly #bodies: Bodies;
   readonly #log: Log;
   readonly #renders = new Renders();
 
-  constructor(options: { session: Session; fallback: Fallback; identity: Identity; timeoutMs: number; log: Log }) {
+  constructor(options: ClientOptions) {
     this.#session = options.session;
     this.#fallback = options.fallback;
-    this.#identity = options.identity;
-    this.#timeoutMs = options.timeoutMs;
+    this.#near = options.near;
+    this.#leases = options.leases;
+    this.#bodies = new Bodies(options);
     this.#log = options.log;
   }
 
@@ -70,6 +66,8 @@ export class Client {
   /** Reads an entry, or obtains the right to render it. */
   async get(read: Read): Promise<Answer> {
     this.counters.gets += 1;
+    const near = this.#fromNear(read);
+    if (near) return near;
     const localSeq = this.#fallback.seq;
     let answer: Answer;
     try {
@@ -82,53 +80,61 @@ export class Client {
     return answer;
   }
 
+  /** The value of an answer is known: it need not be asked for again while it is fresh. */
+  keepNear(fill: NearFill, value: object | null): void {
+    this.#near.fill(fill, value);
+  }
+
   /** Writes an entry and ends the renders of its key. Returns when the daemon has it, or is not to be had. */
   async set(write: Write): Promise<void> {
     this.counters.sets += 1;
+    const begun = { turn: this.#near.begin(write.key), answeredAt: this.#near.now() };
     const ended = this.#renders.close(write.key, write.begin);
-    const { base, position, leaseToken } = ended;
+    const { base, position, lease } = ended;
     // Without any position nobody could tell what the content is older than.
     if (this.#session.state === "away" || !(base || position)) {
-      this.#giveBack(write.key, leaseToken);
+      this.#giveBack(lease);
       return this.#keep(write, ended);
     }
-    const request = { key: write.key, leaseToken, ...(base ? { base } : {}), ...(position ? { position } : {}) };
+    const request = { key: write.key, ...(base ? { base } : {}), ...(position ? { position } : {}) };
     try {
-      this.#judge(write.key, await this.#send(write, request));
+      const response = await this.#bodies.send(write, request, lease);
+      this.#judge(write.key, response);
+      this.#keepWritten(write, response, begun);
     } catch (error) {
-      this.#failedWrite(write.key, leaseToken, error);
+      this.#failedWrite(write.key, lease, error);
       if (this.#session.state !== "ready") this.#keep(write, ended);
+    } finally {
+      lease?.end();
     }
   }
 
   /** Next.js gave the old entry back after a failed render: keeps the entry as it is, and delays the next attempt. */
   async retryLater(key: EntryKey, version: Version, retryAfterMs: number, begin: Begin): Promise<void> {
-    const { base, leaseToken } = this.#renders.close(key, begin);
-    const request = {
-      key,
-      leaseToken,
-      rewriteOf: version,
-      retryAfterMs,
-      ...(base ? { base } : {}),
-    };
-    const message = sizeSetRequest({ request, parts: [] });
+    const { base, lease } = this.#renders.close(key, begin);
+    const request = { key, rewriteOf: version, retryAfterMs, ...(base ? { base } : {}) };
     try {
-      this.#judge(key, await this.#session.set((id) => encodeSetFrame(id, message)));
+      this.#judge(key, await this.#bodies.sendRewrite(request, lease));
     } catch (error) {
-      this.#failedWrite(key, leaseToken, error);
+      this.#failedWrite(key, lease, error);
+    } finally {
+      lease?.end();
     }
   }
 
-  /** A render has ended without a set: whoever waits for it need not any longer. */
-  abandon(render: Render): void {
-    if (!this.#renders.drop(render) || render.leaseToken === 0n) return;
+  /**
+   * A render has ended without a set: whoever waits for it need not any longer. It is `completed` if its response was
+   * sent and is no error: then the next one will end in the same way.
+   */
+  abandon(render: Render, completed: boolean): void {
+    if (!this.#renders.drop(render) || !render.lease) return;
     this.counters.releases += 1;
-    this.#giveBack(render.key, render.leaseToken);
+    this.#giveBack(render.lease, completed);
   }
 
   /** Nothing will be written for this key, although Next.js has rendered it. */
   abandonKey(key: EntryKey, begin: Begin): void {
-    this.#giveBack(key, this.#renders.close(key, begin).leaseToken);
+    this.#giveBack(this.#renders.close(key, begin).lease);
   }
 
   /** Marks tags, here at once and in the fleet before it returns, unless the daemon is away. */
@@ -136,74 +142,66 @@ export class Client {
     if (marks.length === 0) return;
     this.counters.revalidations += 1;
     this.#fallback.revalidate(marks);
+    this.#near.forget(marks.map(({ tag }) => tag));
     await this.#session.revalidate(marks);
   }
 
   async #ask(read: Read, localSeq: number): Promise<Answer> {
     const { key, onDemand, noLease } = read;
-    const request: PlainGet = { key, softTags: [...read.softTags], onDemand, noLease };
-    const response = await this.#session.get(request);
+    const held = onDemand ? undefined : this.#near.held(key);
+    const turn = this.#near.turn;
+    const plain: PlainGet = { key, softTags: [...read.softTags], onDemand, noLease };
+    const response = await this.#session.get(held ? { ...plain, held: held.version } : plain);
+    const asked = { turn, answeredAt: this.#near.now() };
     const render = this.#openedBy(read, response, localSeq);
     const answer = toAnswer(response, render);
-    if (!response.aside) return answer;
     try {
-      return { ...answer, entry: await this.#fetchBody(request, response) };
+      if (response.unchanged) return this.#unchanged(answer, held, toFill(read, response, asked, held));
+      if (!response.aside) return { ...answer, ...toFill(read, response, asked) };
+      const entry = await this.#bodies.fetch(plain, response);
+      return { ...answer, entry, ...toFill(read, { ...response, entry }, asked) };
     } catch (error) {
       this.#count(error);
       return { ...MISS, ...(render ? { render } : {}) };
     }
   }
 
+  #unchanged(answer: Answer, held: NearEntry | undefined, { fill }: { fill?: NearFill }): Answer {
+    if (!held) throw new IsrdError("unreadable", "an answer says that nothing has changed, but nothing was held");
+    this.counters.unchanged += 1;
+    if (fill) this.#near.fill(fill, held.value);
+    return toUnchanged(answer, held);
+  }
+
+  /** Nothing is asked, and no render begins: what is known to be fresh here is what the daemon would say. */
+  #fromNear(read: Read): Answer | undefined {
+    if (read.onDemand || !this.#session.vouched) return undefined;
+    const entry = this.#near.get(read.key, read.softTags);
+    if (!entry) return undefined;
+    this.counters.hits += 1;
+    this.counters.nearHits += 1;
+    const { value, version, lifetime, bornAt } = entry;
+    return {
+      status: Status.HIT,
+      reason: Reason.UNSPECIFIED,
+      kept: { value },
+      version,
+      ageMs: this.#near.now() - bornAt,
+      lifetime,
+      leased: false,
+    };
+  }
+
   /** The answer to a get is a render, if Next.js will render: that is not the same as a MISS. */
   #openedBy({ key, onDemand, noLease, begin }: Read, response: GetResponse, localSeq: number): Render | undefined {
-    const { status, lease, base } = response;
+    const { status, lease: granted, base } = response;
+    const lease = this.#leases.grant(key, granted?.token ?? 0n);
     const renders =
       onDemand ||
       (status === Status.MISS && !noLease) ||
       // Nobody is told that an old fetch is fresh, so without the lease it is fetched too.
       (status === Status.STALE && (lease !== undefined || (key.space === Space.FETCH && !noLease)));
-    return renders ? this.#renders.open({ key, begin, base, leaseToken: lease?.token ?? 0n, localSeq }) : undefined;
-  }
-
-  async #fetchBody(request: PlainGet, response: GetResponse): Promise<Entry> {
-    const { version, asOf, aside } = response;
-    if (!version) throw new IsrdError("unreadable", "an answer without its body names no version");
-    const key = { ...request.key, ...this.#identity };
-    const message = encodeGetRequest(create(GetRequestSchema, { ...request, key, bodyOf: version, noLease: true }));
-    const bytes = await this.#session.unary("get", message, this.#asideTimeout(Number(aside?.bytes ?? 0)));
-    const body = decodeGetResponse(bytes);
-    // It came past the stream, so it may have overtaken events that it was judged with.
-    if (asOf) await this.#session.applied(asOf, this.#timeoutMs);
-    if (!body.entry) throw new IsrdError("unreadable", "the body has gone since the answer");
-    return body.entry;
-  }
-
-  #send(write: Write, request: PlainSet): Promise<SetResponse> {
-    const { parts, ...rest } = write.draft;
-    const { status, ...head } = rest;
-    const entry = {
-      ...head,
-      headers: head.headers.map((header) => ({ ...header })),
-      attributes: { ...head.attributes },
-      ...(status === undefined ? {} : { status }),
-      lifetime: toLifetime(write.lifetime),
-      tags: [...write.tags],
-    };
-    const { aside, maxEntry } = this.#session.limits;
-    const message = sizeSetRequest({ request, entry, parts });
-    if (message.bytes > maxEntry) throw this.#tooLarge(message.bytes);
-    if (message.bytes <= aside) return this.#session.set((id) => encodeSetFrame(id, message));
-    const keyed = { ...request, key: { ...write.key, ...this.#identity } };
-    const unary = encodeSized(sizeSetRequest({ request: keyed, entry, parts }));
-    return this.#session.unary("set", unary, this.#asideTimeout(unary.length)).then(decodeSetResponse);
-  }
-
-  #asideTimeout(bytes: number): number {
-    return this.#timeoutMs + Math.ceil(bytes / ASIDE_BYTES_PER_MS);
-  }
-
-  #tooLarge(bytes: number): RefusedError {
-    return new RefusedError(8, `it has ${bytes} bytes, and the daemon takes ${this.#session.limits.maxEntry}`);
+    return renders ? this.#renders.open({ key, begin, base, lease, localSeq }) : undefined;
   }
 
   #judge(key: EntryKey, { outcome }: SetResponse): void {
@@ -216,17 +214,25 @@ export class Client {
     }
   }
 
-  #giveBack(key: EntryKey, leaseToken: bigint): void {
-    if (leaseToken !== 0n) this.#session.release({ key, leaseToken });
+  #giveBack(lease: Lease | undefined, completed = false): void {
+    if (!lease) return;
+    lease.end();
+    if (lease.token !== 0n) this.#session.release({ key: lease.key, leaseToken: lease.token, completed });
   }
 
   /** A write that was sent and not answered may yet be done, and end its lease; any other never will. */
-  #failedWrite(key: EntryKey, leaseToken: bigint, error: unknown): void {
+  #failedWrite(key: EntryKey, lease: Lease | undefined, error: unknown): void {
     this.#count(error);
-    if (!(error instanceof IsrdError && error.code === "timeout")) this.#giveBack(key, leaseToken);
+    if (!(error instanceof IsrdError && error.code === "timeout")) this.#giveBack(lease);
     if (!(error instanceof RefusedError)) return;
     this.counters.setsRefused += 1;
     this.#log.warnSeldom("set", `"${key.name}" is not cached: ${error.message}`);
+  }
+
+  #keepWritten({ key, value, tags, lifetime, draft }: Write, { outcome, version }: SetResponse, begun: Asked): void {
+    if (outcome !== Outcome.ACCEPTED || !version) return;
+    const fill = { key, version, asOf: version, tags, softTags: [], lifetime, bytes: bytesOfDraft(draft) };
+    this.#near.fill({ ...fill, bornAt: begun.answeredAt, turn: begun.turn }, value);
   }
 
   #keep(write: Write, ended: Ended): void {
@@ -259,7 +265,7 @@ export class Client {
   }
 
   #openUnanswered({ key, begin }: Read, localSeq: number): Render {
-    return this.#renders.open({ key, begin, base: undefined, leaseToken: 0n, localSeq });
+    return this.#renders.open({ key, begin, base: undefined, lease: undefined, localSeq });
   }
 
   #count(error: unknown): void {

@@ -8,6 +8,8 @@ export interface Config {
   readonly revalidateTimeoutMs: number;
   /** ISRD_FALLBACK_BYTES: memory for entries while the daemon is away; 0 keeps none. @default 33554432 */
   readonly fallbackBytes: number;
+  /** ISRD_NEAR_CACHE_BYTES: memory for entries that are known to be fresh; 0 keeps none. @default 52428800 */
+  readonly nearCacheBytes: number;
   /** ISRD_TOKEN: the daemon's shared secret, where it was given one. */
   readonly token: string | undefined;
   /** ISRD_APP: the name under which this app's entries are kept. Default: `name` of its package.json. */
@@ -20,6 +22,7 @@ export const DEFAULT_CONFIG: Config = {
   timeoutMs: 200,
   revalidateTimeoutMs: 5000,
   fallbackBytes: 32 * 1024 * 1024,
+  nearCacheBytes: 50 * 1024 * 1024,
   token: undefined,
   app: undefined,
   logLevel: "info",
@@ -52,6 +55,7 @@ export function configFrom(env: NodeJS.ProcessEnv, log: Log): Config {
     timeoutMs: whole("ISRD_TIMEOUT_MS", DEFAULT_CONFIG.timeoutMs, 1, MAX_TIMER_MS),
     revalidateTimeoutMs: whole("ISRD_REVALIDATE_TIMEOUT_MS", DEFAULT_CONFIG.revalidateTimeoutMs, 1, MAX_TIMER_MS),
     fallbackBytes: whole("ISRD_FALLBACK_BYTES", DEFAULT_CONFIG.fallbackBytes, 0, Number.MAX_SAFE_INTEGER),
+    nearCacheBytes: whole("ISRD_NEAR_CACHE_BYTES", DEFAULT_CONFIG.nearCacheBytes, 0, Number.MAX_SAFE_INTEGER),
     token: env["ISRD_TOKEN"] || undefined,
     app: env["ISRD_APP"]?.trim() || undefined,
     logLevel: logLevelFrom(env),

@@ -4,6 +4,10 @@ export interface Counters {
   gets: number;
   /** Reads that were answered fresh. */
   hits: number;
+  /** Those of them that this process's near cache answered. */
+  nearHits: number;
+  /** Reads whose answer the near cache held already, so that its body was not sent again. */
+  unchanged: number;
   /** Reads that were answered with an old entry. */
   stales: number;
   /** Reads that were answered with nothing. */
@@ -32,6 +36,8 @@ export function newCounters(): Counters {
   return {
     gets: 0,
     hits: 0,
+    nearHits: 0,
+    unchanged: 0,
     stales: 0,
     misses: 0,
     fallbacks: 0,

@@ -1,4 +1,5 @@
 import { GrpcCode, messageOf, RefusedError } from "./errors.js";
+import type { Position } from "./gen/isrd/v1/entry_pb.js";
 import type { Link } from "./link.js";
 import type { Log } from "./log.js";
 import { type Batch, Outbox, type TagMark } from "./outbox.js";
@@ -8,11 +9,14 @@ const RETRY_MS = 1000;
 /** Brings revalidations to the daemon: remembers them until they are acknowledged, and sends them until then. */
 export class Delivery {
   readonly #log: Log;
+  readonly #acknowledged: (position: Position | undefined) => void;
   readonly #outbox = new Outbox();
   #retry: NodeJS.Timeout | undefined;
 
-  constructor(log: Log) {
+  /** `acknowledged` is told the place in the log of each batch that the daemon has taken. */
+  constructor(log: Log, acknowledged: (position: Position | undefined) => void) {
     this.#log = log;
+    this.#acknowledged = acknowledged;
   }
 
   /** How many tags wait. */
@@ -61,7 +65,8 @@ export class Delivery {
   async #send(link: Link, batch: Batch, timeoutMs: number): Promise<void> {
     const revalidations = batch.marks.map((mark) => ({ ...mark }));
     try {
-      await link.request({ case: "revalidate", value: { revalidations } }, { timeoutMs });
+      const frame = await link.request({ case: "revalidate", value: { revalidations } }, { timeoutMs });
+      if (frame.case === "revalidate") this.#acknowledged(frame.value.position);
     } catch (error) {
       if (!(error instanceof RefusedError) || error.grpcCode !== GrpcCode.INVALID_ARGUMENT) throw error;
       // One tag that the daemon cannot take must not cost the others.

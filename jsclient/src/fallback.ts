@@ -1,6 +1,6 @@
 import { LRUCache } from "lru-cache";
+import { type EntryKey, idOf } from "./key.js";
 import type { TagMark } from "./outbox.js";
-import type { EntryKey } from "./renders.js";
 
 /** How long an entry lives, in seconds. `revalidate` absent: never stale; `expire` absent: no limit. */
 export interface EntryLifetime {
@@ -118,8 +118,4 @@ export class Fallback {
     }
     return stale ? "stale" : "fresh";
   }
-}
-
-function idOf({ space, name }: EntryKey): string {
-  return `${space}:${name}`;
 }

@@ -1,7 +1,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { deferred, within } from "./deadline.js";
 import { GrpcCode, IsrdError, RefusedError, toError } from "./errors.js";
-import type { HelloSchema, Welcome } from "./gen/isrd/v1/session_pb.js";
+import type { HelloSchema, Pong, Welcome } from "./gen/isrd/v1/session_pb.js";
 import { Link, type ResponseFrame } from "./link.js";
 import type { Transport } from "./transport.js";
 
@@ -11,10 +11,12 @@ const WELCOME_TIMEOUT_MS = 1000;
 
 /** What happens on a link. */
 export interface LinkObserver {
-  /** The welcome is here. Called before any frame that came with it is looked at. */
-  welcomed(link: Link, welcome: Welcome): void;
+  /** The welcome is here, to a hello sent at this `performance.now()`. Called before any frame behind it is looked at. */
+  welcomed(link: Link, welcome: Welcome, sentAt: number): void;
   /** A frame that answers no request. */
   heard(link: Link, frame: ResponseFrame): void;
+  /** The answer to a ping sent at this `performance.now()`. */
+  pong(link: Link, pong: Pong, sentAt: number): void;
   /** A frame could not be read. */
   unreadable(message: string): void;
   silent(link: Link): void;
@@ -40,6 +42,7 @@ export async function greet(
       else if (frame.case === "refusal") link.close(new RefusedError(frame.value.code, frame.value.message));
       else observer.heard(link, frame);
     },
+    pong: (pong, sentAt) => observer.pong(link, pong, sentAt),
     unreadable: (message) => observer.unreadable(message),
     silent: () => observer.silent(link),
     alive: () => observer.alive(link),
@@ -50,13 +53,14 @@ export async function greet(
   });
   const welcome = (frame: Welcome): void => {
     if (frame.protocol === PROTOCOL) {
-      observer.welcomed(link, frame);
+      observer.welcomed(link, frame, sentAt);
       welcomed.resolve();
     } else {
       const mismatch = `it speaks protocol ${frame.protocol}, not ${PROTOCOL}`;
       link.close(new RefusedError(GrpcCode.FAILED_PRECONDITION, mismatch));
     }
   };
+  const sentAt = performance.now();
   link.announce({ case: "hello", value: { ...hello, protocolMin: PROTOCOL, protocolMax: PROTOCOL } });
   const late = (): Error => new IsrdError("unavailable", "the daemon sent no welcome");
   try {

@@ -19,6 +19,8 @@ export interface Status {
   readonly position: { readonly epoch: string; readonly seq: string } | null;
   /** Tags that were revalidated here and that the daemon has not acknowledged yet. */
   readonly undelivered: number;
+  /** What the entries that are known to be fresh take in the memory of this process, roughly. */
+  readonly nearBytes: number;
   readonly counters: Readonly<Counters>;
 }
 
@@ -26,10 +28,10 @@ export interface Status {
 export function status(): Status {
   const runtime = peekRuntime();
   if (!runtime) {
-    const nothing = { reason: "", address: "", app: "", buildId: "", position: null, undelivered: 0 };
+    const nothing = { reason: "", address: "", app: "", buildId: "", position: null, undelivered: 0, nearBytes: 0 };
     return { state: "idle", ...nothing, counters: newCounters() };
   }
-  const { session, served, client } = runtime;
+  const { session, served, client, near } = runtime;
   const position = session.position;
   return {
     state: session.state,
@@ -39,6 +41,7 @@ export function status(): Status {
     buildId: served.build.buildId,
     position: position ? { epoch: String(position.epoch), seq: String(position.seq) } : null,
     undelivered: session.undelivered,
+    nearBytes: near.bytes,
     counters: { ...client.counters },
   };
 }

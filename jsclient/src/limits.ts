@@ -1,19 +1,22 @@
 import type { Welcome } from "./gen/isrd/v1/session_pb.js";
 
-/** Sizes that the daemon asks for, in bytes. */
+/** What the daemon asks for. */
 export interface Limits {
-  /** Bodies above it travel beside the stream. */
+  /** Bodies of more bytes travel beside the stream. */
   readonly aside: number;
-  /** Entries above it are not taken. */
+  /** Entries of more bytes are not taken. */
   readonly maxEntry: number;
+  /** Pause between two heartbeats, in milliseconds. */
+  readonly pingMs: number;
 }
 
-export const DEFAULT_LIMITS: Limits = { aside: 256 * 1024, maxEntry: 32 * 1024 * 1024 };
+export const DEFAULT_LIMITS: Limits = { aside: 256 * 1024, maxEntry: 32 * 1024 * 1024, pingMs: 1000 };
 
 /** What a daemon asks for in its welcome; what it leaves out is as usual. */
-export function limitsOf({ asideBytes, maxEntryBytes }: Welcome): Limits {
+export function limitsOf({ asideBytes, maxEntryBytes, pingIntervalMs }: Welcome): Limits {
   return {
     aside: Number(asideBytes) || DEFAULT_LIMITS.aside,
     maxEntry: Number(maxEntryBytes) || DEFAULT_LIMITS.maxEntry,
+    pingMs: pingIntervalMs || DEFAULT_LIMITS.pingMs,
   };
 }

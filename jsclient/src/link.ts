@@ -1,6 +1,8 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { IsrdError, messageOf, RefusedError } from "./errors.js";
 import type { SessionRequestSchema, SessionResponse } from "./gen/isrd/v1/cache_pb.js";
+import type { Pong } from "./gen/isrd/v1/session_pb.js";
+import { BLOCKED_MS, Heartbeat } from "./heartbeat.js";
 import type { Stream, Transport, UnaryMethod } from "./transport.js";
 import { decodeFrame, encodeFrame, idOfFrame } from "./wire.js";
 
@@ -10,8 +12,10 @@ export type ResponseFrame = SessionResponse["frame"];
 
 /** What a link tells its owner. */
 export interface LinkEvents {
-  /** A frame that answers no request: welcome, events, reset, pong, go-away, a refusal of the session. */
+  /** A frame that answers no request: welcome, events, reset, go-away, a refusal of the session. */
   announcement(frame: ResponseFrame): void;
+  /** The answer to the heartbeat's open ping, and when that was sent, by `performance.now()`. */
+  pong(pong: Pong, sentAt: number): void;
   /** A frame could not be read; it was left out. */
   unreadable(message: string): void;
   /** The peer has stopped answering; the connection still stands. */
@@ -38,18 +42,6 @@ interface Pending {
   graced: boolean;
 }
 
-interface Heartbeat {
-  readonly timer: NodeJS.Timeout;
-  readonly ping: () => RequestFrame;
-  readonly intervalMs: number;
-  /** How long nothing at all may come. */
-  readonly silenceMs: number;
-  /** When this thread last looked. */
-  lookedAt: number;
-  /** When the ping was sent that is not yet answered. */
-  sentAt: number | undefined;
-}
-
 /** How a request is made. */
 export interface RequestOptions {
   /** The longest that the first frame of an answer may take, in milliseconds. */
@@ -57,9 +49,6 @@ export interface RequestOptions {
   /** Withdraw the request when it is given up. An answer that comes all the same, at most one, is handed over here. */
   readonly unwanted?: Unwanted;
 }
-
-/** A timer that fires so much later than it should tells that this thread was busy, not that the daemon was. */
-const BLOCKED_MS = 25;
 
 /** Of more withdrawn requests than this, the oldest are forgotten: their answers will not come any more. */
 const MAX_WITHDRAWN = 4096;
@@ -151,15 +140,20 @@ export class Link {
     }
   }
 
-  /**
-   * Begins to send pings, one at a time, and to watch for a peer that answers none. They never keep the process alive;
-   * their pongs are announcements.
-   */
+  /** Begins to send pings, one at a time, and to watch for a peer that answers none. */
   startHeartbeat(intervalMs: number, timeoutMs: number, ping: () => RequestFrame): void {
     if (this.#over) return;
-    const timer = setInterval(() => this.#beat(), intervalMs).unref();
-    const silenceMs = 2 * intervalMs + timeoutMs;
-    this.#heartbeat = { timer, ping, intervalMs, silenceMs, lookedAt: performance.now(), sentAt: undefined };
+    this.#heartbeat = new Heartbeat({
+      intervalMs,
+      timeoutMs,
+      ping: () => {
+        this.#sayWithdrawals();
+        this.#lastId += 1n;
+        return this.#stream.send(encodeFrame({ id: this.#lastId, frame: ping() })) ? this.#lastId : undefined;
+      },
+      heardAt: () => this.#lastFrameAt,
+      silent: () => this.#fallSilent(),
+    });
   }
 
   /** Ends the link as soon as its open requests are answered, at the latest after `limitMs`. */
@@ -183,7 +177,9 @@ export class Link {
       response = decodeFrame(bytes);
     } catch (error) {
       // The stream itself is sound, and the others need it.
-      this.#giveUp(idOfFrame(bytes), new IsrdError("unreadable", "the daemon's answer cannot be read"));
+      const id = idOfFrame(bytes);
+      this.#heartbeat?.answered(id);
+      this.#giveUp(id, new IsrdError("unreadable", "the daemon's answer cannot be read"));
       this.#events.unreadable(messageOf(error));
       return;
     }
@@ -196,11 +192,15 @@ export class Link {
   }
 
   #dispatch({ id, frame }: SessionResponse): void {
-    if (frame.case === "pong" && this.#heartbeat) this.#heartbeat.sentAt = undefined;
+    if (frame.case === "pong") {
+      const sentAt = this.#heartbeat?.answered(id);
+      if (sentAt !== undefined) this.#events.pong(frame.value, sentAt);
+      return;
+    }
     const pending = id === 0n ? undefined : this.#pending.get(id);
     if (!pending) {
-      // An answer that came too late, or one of this version's future. A pong carries the ping's id.
-      if (id === 0n || frame.case === "pong") this.#events.announcement(frame);
+      // An answer that came too late, or one of this version's future.
+      if (id === 0n) this.#events.announcement(frame);
       else if (frame.case !== "waiting") this.#takeUnwanted(id, frame);
       return;
     }
@@ -279,26 +279,6 @@ export class Link {
     unwanted?.(frame);
   }
 
-  #beat(): void {
-    const heartbeat = this.#heartbeat;
-    if (!heartbeat) return;
-    this.#sayWithdrawals();
-    const now = performance.now();
-    const blocked = now - heartbeat.lookedAt > heartbeat.intervalMs + BLOCKED_MS;
-    heartbeat.lookedAt = now;
-    if (heartbeat.sentAt === undefined) {
-      heartbeat.sentAt = now;
-      this.#lastId += 1n;
-      this.#stream.send(encodeFrame({ id: this.#lastId, frame: heartbeat.ping() }));
-      return;
-    }
-    if (blocked || now - Math.max(this.#lastFrameAt, heartbeat.sentAt) < heartbeat.silenceMs) return;
-    const seen = this.#lastFrameAt;
-    setImmediate(() => {
-      if (this.#lastFrameAt === seen) this.#fallSilent();
-    });
-  }
-
   /** Nobody who is parked is served by a peer that does not even answer heartbeats. */
   #fallSilent(): void {
     if (this.#silent || this.#over) return;
@@ -326,7 +306,7 @@ export class Link {
   #end(error: Error): void {
     if (this.#over) return;
     this.#over = error instanceof IsrdError && error.code === "unavailable" ? error : gone(error);
-    clearInterval(this.#heartbeat?.timer);
+    this.#heartbeat?.stop();
     for (const [id, pending] of [...this.#pending]) {
       this.#settle(id, pending);
       pending.reject(this.#over);

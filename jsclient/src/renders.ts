@@ -1,11 +1,7 @@
-import type { Position, Space, Version } from "./gen/isrd/v1/entry_pb.js";
+import type { Position, Version } from "./gen/isrd/v1/entry_pb.js";
+import { type EntryKey, idOf } from "./key.js";
+import type { Lease } from "./lease.js";
 import { comparePositions, lowestPosition, lowestVersion } from "./order.js";
-
-/** A key without the parts that the session's greeting gives. */
-export interface EntryKey {
-  readonly space: Space;
-  readonly name: string;
-}
 
 /** Where a request began. The object itself stands for the request: every handler has its own. */
 export interface Begin {
@@ -21,8 +17,8 @@ export interface Render {
   readonly begin: Begin;
   /** The base version that the daemon gave with its answer; none if it was away or said nothing. */
   readonly base: Version | undefined;
-  /** The lease to fill the key; 0 if there is none. */
-  readonly leaseToken: bigint;
+  /** The lease to fill the key, if it was granted. */
+  readonly lease: Lease | undefined;
   /** How many revalidations this process had seen, for entries that are kept while the daemon is away. */
   readonly localSeq: number;
 }
@@ -33,8 +29,8 @@ export interface Ended {
   readonly base: Version | undefined;
   /** Stands in for `base` where no get was answered. If both are undefined, nobody knows what the content has seen. */
   readonly position: Position | undefined;
-  /** The lease that the set ends; 0 if there is none. */
-  readonly leaseToken: bigint;
+  /** The lease that the set uses, and that whoever has it must end. */
+  readonly lease: Lease | undefined;
   readonly localSeq: number;
 }
 
@@ -87,12 +83,11 @@ export class Renders {
     const renders: Omit<Render, "key">[] = this.#alive(id);
     this.#open.delete(id);
     if (!renders.some((render) => render.begin === begin)) {
-      renders.push({ begin, base: undefined, leaseToken: 0n, localSeq: begin.localSeq });
+      renders.push({ begin, base: undefined, lease: undefined, localSeq: begin.localSeq });
     }
     return {
       ...lowestOf(renders),
-      // Of several leases the latest is the one that may still be held.
-      leaseToken: renders.reduce((token, render) => (render.leaseToken > token ? render.leaseToken : token), 0n),
+      lease: latestOf(renders),
       localSeq: Math.min(...renders.map((render) => render.localSeq)),
     };
   }
@@ -119,6 +114,18 @@ export class Renders {
   }
 }
 
+/** Of several leases the latest is the one that may still be held; the others are over. */
+function latestOf(renders: readonly Pick<Render, "lease">[]): Lease | undefined {
+  let latest: Lease | undefined;
+  for (const { lease } of renders) {
+    if (!lease) continue;
+    const [later, earlier] = !latest || lease.token > latest.token ? [lease, latest] : [latest, lease];
+    earlier?.end();
+    latest = later;
+  }
+  return latest;
+}
+
 function lowestOf(renders: Iterable<Omit<Render, "key">>): Pick<Ended, "base" | "position"> {
   let base: Version | undefined;
   let position: Position | undefined;
@@ -131,8 +138,4 @@ function lowestOf(renders: Iterable<Omit<Render, "key">>): Pick<Ended, "base" | 
   // The token only orders what counts from the same place, and the lowest that was granted is the careful choice.
   if (comparePositions(position, base) >= 0) return { base, position: undefined };
   return { base: { ...base, epoch: position.epoch, seq: position.seq }, position: undefined };
-}
-
-function idOf({ space, name }: EntryKey): string {
-  return `${space}:${name}`;
 }

@@ -6,7 +6,10 @@ import { type Config, configFrom, logLevelFrom } from "./config.js";
 import { Fallback } from "./fallback.js";
 import type { Version } from "./gen/isrd/v1/entry_pb.js";
 import { dialGrpc, MAX_MESSAGE_BYTES } from "./grpc-transport.js";
+import { keyHasher } from "./key.js";
+import { Leases } from "./lease.js";
 import { createLog, type Log } from "./log.js";
+import { NearCache } from "./near-cache.js";
 import { findServedBuild, type ServedBuild } from "./next/build.js";
 import { RequestScopes } from "./next/request-scope.js";
 import { Session } from "./session.js";
@@ -29,6 +32,7 @@ export interface Runtime {
   readonly served: ServedBuild;
   readonly session: Session;
   readonly client: Client;
+  readonly near: NearCache;
   readonly scopes: RequestScopes;
   /** The values that get has handed out, to know them again when Next.js gives one back. */
   readonly handed: WeakMap<object, Handed>;
@@ -66,18 +70,21 @@ export function createRuntime(options: {
   const addresses = (): readonly Address[] => addressesFrom(env);
   const fallback = new Fallback(config.fallbackBytes);
   const { token, timeoutMs, revalidateTimeoutMs } = config;
+  const near = new NearCache({ maxBytes: config.nearCacheBytes, hashOf: keyHasher(served.app, served.build) });
+  const leases = new Leases();
+  const hello = helloOf(served, config);
   const session = new Session({
-    ...{ dial, addresses, token, timeoutMs, revalidateTimeoutMs, log },
-    hello: helloOf(served, config),
+    ...{ dial, addresses, token, timeoutMs, revalidateTimeoutMs, log, leases, memory: near },
+    hello: (resume) => ({ ...hello, ...(resume ? { resume } : {}) }),
     onReady: () => fallback.clear(),
   });
-  const client = new Client({ session, fallback, identity: served, timeoutMs, log });
-  const scopes = new RequestScopes((scope) => {
-    for (const render of scope.renders) client.abandon(render);
+  const client = new Client({ session, fallback, near, leases, identity: served, timeoutMs, log });
+  const scopes = new RequestScopes((scope, status) => {
+    for (const render of scope.renders) client.abandon(render, status < 500);
     scope.renders.clear();
   });
   const address = (): string => session.where || (addresses()[0]?.text ?? "");
-  return { log, config, served, session, client, scopes, handed: new WeakMap(), address };
+  return { log, config, served, session, client, near, scopes, handed: new WeakMap(), address };
 }
 
 function helloOf({ app, build, nextVersion }: ServedBuild, config: Config) {

@@ -1,6 +1,8 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Address } from "./address.js";
-import type { HelloSchema } from "./gen/isrd/v1/session_pb.js";
+import type { Memory } from "./following.js";
+import type { HelloSchema, ResumeSchema } from "./gen/isrd/v1/session_pb.js";
+import type { Leases } from "./lease.js";
 import type { Log } from "./log.js";
 import type { Dial } from "./transport.js";
 
@@ -15,19 +17,25 @@ import type { Dial } from "./transport.js";
  */
 export type SessionState = "idle" | "connecting" | "ready" | "away" | "closed";
 
+type Hello = Extract<MessageInitShape<typeof HelloSchema>, { readonly $typeName?: never }>;
+
 /** What a session needs to know. */
 export interface SessionOptions {
   readonly dial: Dial;
   /** Where to look, best first. Asked before each attempt. May throw an IsrdError `address`. */
   readonly addresses: () => readonly Address[];
-  /** The greeting, without the protocol. */
-  readonly hello: MessageInitShape<typeof HelloSchema>;
+  /** Makes the greeting, without the protocol; asked anew for each. `resume` is what it says of an earlier session. */
+  readonly hello: (resume: MessageInitShape<typeof ResumeSchema> | undefined) => Hello;
   readonly token: string | undefined;
   /** The longest that a request waits for a first sign, connecting included, in milliseconds. */
   readonly timeoutMs: number;
   /** The longest that a revalidation waits for its acknowledgement, in milliseconds. */
   readonly revalidateTimeoutMs: number;
   readonly log: Log;
+  /** What events put an end to. */
+  readonly memory: Memory;
+  /** The leases that the process holds, to be claimed again after the connection broke. */
+  readonly leases: Pick<Leases, "claims">;
   /** Called when the session has become ready, before any request is let through. */
   readonly onReady?: () => void;
   /** Between 0 and 1. @default Math.random */

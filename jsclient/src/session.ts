@@ -1,10 +1,10 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { Applied } from "./applied.js";
 import { Backoff } from "./backoff.js";
 import { type Deferred, deferred, within } from "./deadline.js";
 import { Delivery } from "./delivery.js";
 import { dialFirst } from "./dialling.js";
 import { IsrdError, toError, unavailable } from "./errors.js";
+import { Following } from "./following.js";
 import type { GetRequestSchema, GetResponse, SetResponse } from "./gen/isrd/v1/cache_pb.js";
 import type { Position } from "./gen/isrd/v1/entry_pb.js";
 import type { Welcome } from "./gen/isrd/v1/session_pb.js";
@@ -14,10 +14,10 @@ import type { Link, ResponseFrame } from "./link.js";
 import type { TagMark } from "./outbox.js";
 import { type Release, Releases } from "./releases.js";
 import { isLasting, Report } from "./report.js";
+import { Requests } from "./requests.js";
+import { type Offer, Resume } from "./resume.js";
 import type { SessionOptions, SessionState } from "./session-options.js";
 import type { Transport, UnaryMethod } from "./transport.js";
-
-const DEFAULT_PING_MS = 1000;
 
 const DIAL_TIMEOUT_MS = 1000;
 /** A connection that has been silent for so long is given up. Until then it may go on where it stopped, leases and all. */
@@ -31,11 +31,13 @@ const DRAIN_LIMIT_MS = 30_000;
  */
 export class Session {
   readonly #options: SessionOptions;
+  readonly #requests: Requests;
   readonly #delivery: Delivery;
   readonly #releases: Releases;
   readonly #report: Report;
-  readonly #observer: LinkObserver;
-  readonly #applied = new Applied();
+  readonly #observer: Omit<LinkObserver, "welcomed">;
+  readonly #following: Following;
+  readonly #resume: Resume;
   readonly #backoff: Backoff;
   #state: SessionState = "idle";
   #reason = "";
@@ -53,13 +55,25 @@ export class Session {
 
   constructor(options: SessionOptions) {
     this.#options = options;
-    this.#delivery = new Delivery(options.log);
+    this.#following = new Following(options.memory);
+    this.#resume = new Resume(options.leases);
+    this.#delivery = new Delivery(options.log, (position) => this.#following.answered(position));
     this.#releases = new Releases(options.log, options.timeoutMs);
+    this.#requests = new Requests({
+      timeoutMs: options.timeoutMs,
+      link: () => this.#link,
+      opened: (timeoutMs) => this.#opened(timeoutMs),
+      giveBack: (link, release) => this.#releases.give(link, release),
+    });
     this.#report = new Report(options.log);
     this.#backoff = new Backoff(options.random);
     this.#observer = {
-      welcomed: (link, welcome) => this.#welcomed(link, welcome),
       heard: (link, frame) => this.#heard(link, frame),
+      pong: (link, pong, sentAt) => {
+        if (link !== this.#bound) return;
+        this.#following.pong(pong, sentAt);
+        this.#releases.send(link);
+      },
       unreadable: (message) => options.log.warnSeldom("unreadable", `a frame could not be read: ${message}`),
       silent: (link) => this.#fellSilent(link),
       alive: (link) => void this.#cameAlive(link),
@@ -78,7 +92,12 @@ export class Session {
 
   /** The last position of the log that was applied here, also while away. Undefined before the first welcome. */
   get position(): Position | undefined {
-    return this.#applied.position;
+    return this.#following.position;
+  }
+
+  /** Whether what this process has in its memory is as good as an answer of the daemon. */
+  get vouched(): boolean {
+    return this.#link !== undefined && this.#following.vouched;
   }
 
   /** The address of the daemon in use, for people; empty while there is none. */
@@ -101,45 +120,29 @@ export class Session {
    * Rejects with an IsrdError, and so do all methods below but `release` and `revalidate`.
    */
   async get(request: MessageInitShape<typeof GetRequestSchema>): Promise<GetResponse> {
-    const startedAt = performance.now();
-    const link = this.#link ?? (await this.#opened(this.#options.timeoutMs));
-    const frame = await link.request(
-      { case: "get", value: request },
-      {
-        timeoutMs: this.#left(startedAt),
-        unwanted: ({ case: kind, value }) => {
-          const leaseToken = kind === "get" ? value.lease?.token : undefined;
-          if (leaseToken && request.key) this.#releases.give(link, { key: request.key, leaseToken });
-        },
-      },
-    );
-    if (frame.case !== "get") throw unexpected(frame);
-    return frame.value;
+    const response = await this.#requests.get(request);
+    this.#following.answered(response.asOf);
+    return response;
   }
 
   /** Writes what `encode` makes for an id. A write that is not acknowledged in time may still have been done. */
-  async set(encode: (id: bigint) => Buffer): Promise<SetResponse> {
-    const startedAt = performance.now();
-    const link = this.#link ?? (await this.#opened(this.#options.timeoutMs));
-    const frame = await link.exchange(encode, { timeoutMs: this.#left(startedAt) });
-    if (frame.case !== "set") throw unexpected(frame);
-    return frame.value;
+  set(encode: (id: bigint) => Buffer): Promise<SetResponse> {
+    return this.#requests.set(encode);
   }
 
-  /** Calls a unary method beside the stream. */
-  async unary(method: UnaryMethod, request: Buffer, timeoutMs: number): Promise<Buffer> {
-    const link = this.#link ?? (await this.#opened(this.#options.timeoutMs));
-    return link.unary(method, request, timeoutMs);
+  /** Calls a unary method beside the stream, with what `encode` makes once there is a connection. */
+  unary(method: UnaryMethod, encode: () => Buffer, timeoutMs: number): Promise<Buffer> {
+    return this.#requests.unary(method, encode, timeoutMs);
   }
 
   /** Waits until everything up to a position has been applied here. */
   applied(position: Position, timeoutMs: number): Promise<void> {
-    return this.#applied.reached(position, timeoutMs);
+    return this.#following.reached(position, timeoutMs);
   }
 
   /**
-   * Gives a lease back; to a daemon that is silent, as soon as it answers again. Without a connection the lease is gone
-   * anyway.
+   * Gives a lease back; to a daemon that is silent, as soon as it answers again. Without a connection there is nothing to
+   * do: the next one does not claim it.
    */
   release(release: Release): void {
     if (!this.#bound) return;
@@ -167,10 +170,6 @@ export class Session {
     this.#delivery.close();
     this.#attempt += 1;
     this.#unbind()?.close(unavailable("the session is closed"));
-  }
-
-  #left(startedAt: number): number {
-    return Math.max(1, this.#options.timeoutMs - (performance.now() - startedAt));
   }
 
   /** The link, once there is one. */
@@ -206,7 +205,7 @@ export class Session {
     let link: Link | undefined;
     try {
       const transport = await this.#dial();
-      link = await greet(transport, this.#options.hello, this.#observer);
+      link = await this.#greet(transport);
       if (link !== this.#bound) throw unavailable(this.#reason);
       await this.#becomeReady(link);
     } catch (error) {
@@ -223,16 +222,25 @@ export class Session {
     return transport;
   }
 
-  #welcomed(link: Link, welcome: Welcome): void {
+  #greet(transport: Transport): Promise<Link> {
+    const offer = this.#resume.offer(this.#following.position);
+    return greet(transport, this.#options.hello(offer.resume), {
+      ...this.#observer,
+      welcomed: (link, welcome, sentAt) => this.#welcomed(link, { welcome, sentAt, offer }),
+    });
+  }
+
+  #welcomed(link: Link, { welcome, sentAt, offer }: { welcome: Welcome; sentAt: number; offer: Offer }): void {
     if (this.#state === "closed") {
       link.close(unavailable(this.#reason));
       return;
     }
     this.#bound = link;
-    this.#applied.restart(welcome.position);
+    this.#following.welcomed(welcome, sentAt);
+    for (const release of this.#resume.welcomed(welcome, offer)) this.#releases.remember(release);
     this.#limits = limitsOf(welcome);
-    link.startHeartbeat(welcome.pingIntervalMs || DEFAULT_PING_MS, this.#options.timeoutMs, () => {
-      const position = this.#applied.position;
+    link.startHeartbeat(this.#limits.pingMs, this.#options.timeoutMs, () => {
+      const position = this.#following.position;
       return { case: "ping", value: position ? { position } : {} };
     });
   }
@@ -257,16 +265,12 @@ export class Session {
     if (link !== this.#bound) return;
     switch (frame.case) {
       case "events":
-        this.#applied.advance(frame.value.events.at(-1)?.position);
+        this.#following.events(frame.value.events);
         this.#acknowledge(link);
         break;
       case "reset":
-        this.#applied.restart(frame.value.position);
+        this.#following.reset(frame.value.position);
         this.#acknowledge(link);
-        break;
-      case "pong":
-        this.#applied.advance(frame.value.position);
-        this.#releases.send(link);
         break;
       case "goAway":
         this.#moveOn(link, frame.value.reason, frame.value.reconnectAfterMs);
@@ -277,25 +281,24 @@ export class Session {
   }
 
   #acknowledge(link: Link): void {
-    const position = this.#applied.position;
+    const { position } = this.#following;
     if (position) link.announce({ case: "eventsAck", value: { position } });
   }
 
   #moveOn(link: Link, reason: string, afterMs: number): void {
     this.#unbind();
     link.drain(DRAIN_LIMIT_MS);
-    const jitterMs = this.#backoff.reconnectMs();
-    if (afterMs === 0) {
-      this.#start(jitterMs);
-      return;
-    }
-    this.#goAway(unavailable(`the daemon is going away: ${reason}`));
-    this.#schedule(afterMs + jitterMs);
+    const delayMs = afterMs + this.#backoff.reconnectMs();
+    if (afterMs > 0) {
+      this.#goAway(unavailable(`the daemon is going away: ${reason}`));
+      this.#schedule(delayMs);
+    } else this.#start(delayMs);
   }
 
   #fellSilent(link: Link): void {
     if (link !== this.#bound) return;
     const error = unavailable("the daemon has stopped answering");
+    this.#following.pause();
     this.#goAway(error);
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => link.close(error), SILENCE_LIMIT_MS).unref();
@@ -321,6 +324,7 @@ export class Session {
   #unbind(): Link | undefined {
     const link = this.#bound;
     this.#releases.clear();
+    this.#following.pause();
     this.#bound = undefined;
     this.#link = undefined;
     return link;
@@ -343,8 +347,4 @@ export class Session {
     this.#opening?.reject(unavailable(reason));
     this.#opening = undefined;
   }
-}
-
-function unexpected(frame: ResponseFrame): IsrdError {
-  return new IsrdError("unreadable", `the daemon answered with ${frame.case ?? "nothing that this version knows"}`);
 }

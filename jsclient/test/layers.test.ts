@@ -18,6 +18,8 @@ const ALLOWED: Record<string, string[]> = {
   counters: [],
   deadline: [],
   backoff: [],
+  heartbeat: [],
+  vouching: [],
   order: ["gen"],
   outbox: [],
   address: ["errors"],
@@ -26,14 +28,18 @@ const ALLOWED: Record<string, string[]> = {
   shared: ["version"],
   limits: ["gen"],
   applied: ["errors", "gen", "order"],
+  following: ["applied", "gen", "order", "vouching"],
   report: ["errors", "log"],
-  renders: ["gen", "order"],
-  fallback: ["outbox", "renders", "lru-cache"],
+  key: ["gen"],
+  lease: ["key"],
+  renders: ["gen", "key", "lease", "order"],
+  fallback: ["key", "outbox", "lru-cache"],
+  "near-cache": ["fallback", "gen", "key", "lru-cache"],
   // Translation: pure.
   "next/values": [],
   serialize: ["gen", "next/values"],
   wire: ["gen", "serialize", "@bufbuild/protobuf", "@bufbuild/protobuf/wire"],
-  calls: ["fallback", "gen", "renders", "serialize"],
+  calls: ["fallback", "gen", "key", "near-cache", "renders", "serialize"],
   "next/space": ["gen", "next/values"],
   "next/lifetime": ["fallback", "next/values"],
   "next/answer": ["gen", "fallback", "next/values"],
@@ -42,36 +48,27 @@ const ALLOWED: Record<string, string[]> = {
   "next/request-scope": ["renders"],
   // The wire.
   "grpc-transport": ["address", "errors", "gen", "transport", "@grpc/grpc-js"],
-  link: ["errors", "gen", "transport", "wire", "@bufbuild/protobuf"],
+  link: ["errors", "gen", "heartbeat", "transport", "wire", "@bufbuild/protobuf"],
   greeting: ["deadline", "errors", "gen", "link", "transport", "@bufbuild/protobuf"],
-  delivery: ["errors", "link", "log", "outbox"],
+  delivery: ["errors", "gen", "link", "log", "outbox"],
   dialling: ["address", "errors", "transport"],
   releases: ["errors", "gen", "link", "log", "@bufbuild/protobuf"],
-  "session-options": ["address", "gen", "log", "transport", "@bufbuild/protobuf"],
+  resume: ["gen", "lease", "releases", "@bufbuild/protobuf"],
+  requests: ["errors", "gen", "link", "releases", "transport", "@bufbuild/protobuf"],
+  "session-options": ["address", "following", "gen", "lease", "log", "transport", "@bufbuild/protobuf"],
   session: [
-    ...[
-      "applied",
-      "backoff",
-      "deadline",
-      "delivery",
-      "dialling",
-      "errors",
-      "gen",
-      "greeting",
-      "limits",
-      "link",
-      "outbox",
-    ],
-    ...["releases", "report", "session-options", "transport", "@bufbuild/protobuf"],
+    ...["backoff", "deadline", "delivery", "dialling", "errors", "following", "gen", "greeting", "limits", "link"],
+    ...["outbox", "releases", "report", "requests", "resume", "session-options", "transport", "@bufbuild/protobuf"],
   ],
   // The handler.
+  bodies: ["calls", "errors", "gen", "key", "lease", "session", "wire", "@bufbuild/protobuf"],
   client: [
-    ...["calls", "counters", "errors", "fallback", "gen", "log", "outbox", "renders", "session", "wire"],
-    "@bufbuild/protobuf",
+    ...["bodies", "calls", "counters", "errors", "fallback", "gen", "key", "lease", "log", "near-cache", "outbox"],
+    ...["renders", "session"],
   ],
   runtime: [
-    ...["address", "client", "config", "fallback", "gen", "grpc-transport", "log", "next/build", "next/request-scope"],
-    ...["session", "shared", "transport", "version"],
+    ...["address", "client", "config", "fallback", "gen", "grpc-transport", "key", "lease", "log", "near-cache"],
+    ...["next/build", "next/request-scope", "session", "shared", "transport", "version"],
   ],
   "cache-handler": [
     ...["calls", "errors", "gen", "next/answer", "next/intent", "next/lifetime", "next/space", "next/values"],
@@ -116,4 +113,11 @@ test("no circle: every file imports only files above it in the table", () => {
       assert.ok(at < index || at === -1, `${file} imports ${target}, which comes after it`);
     }
   }
+});
+
+test("the near cache knows nothing of ours but types", () => {
+  const text = readFileSync(join(SRC, "near-cache.ts"), "utf8");
+  const imports = [...text.matchAll(/^import (.*) from "\.[^"]*";$/gm)].map((match) => match[1] as string);
+  assert.ok(imports.length > 0);
+  for (const what of imports) assert.match(what, /^type /);
 });

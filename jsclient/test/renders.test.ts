@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Position, Space, type Version } from "../src/gen/isrd/v1/entry_pb.js";
+import { Leases } from "../src/lease.js";
 import { RENDER_LIFE_MS, Renders } from "../src/renders.js";
 
 const key = { space: Space.ROUTE, name: "/a" } as const;
@@ -10,20 +11,22 @@ const request = (seq: bigint | undefined) => ({
   localSeq: 99,
 });
 const own = request(1n);
-const render = (base: Version | undefined, leaseToken = 0n, localSeq = 0, begin = own) => ({
-  ...{ key, begin, base, leaseToken, localSeq },
+const leases = new Leases();
+const render = (base: Version | undefined, token = 0n, localSeq = 0, begin = own) => ({
+  ...{ key, begin, base, lease: leases.grant(key, token), localSeq },
 });
 
 test("a set carries the lowest base of the open renders of its key, and the lease", () => {
   const renders = new Renders();
-  renders.open(render(version(5n, 7n), 11n, 3));
+  const earlier = renders.open(render(version(5n, 7n), 11n, 3)).lease;
   renders.open(render(version(4n, 9n), 0n, 2));
-  renders.open(render(version(6n, 1n), 12n, 9));
+  const { lease } = renders.open(render(version(6n, 1n), 12n, 9));
   renders.open({ ...render(version(1n)), key: { space: Space.FETCH, name: "/a" } });
   const closed = renders.close(key, own);
-  assert.deepEqual(closed, { base: version(4n, 9n), position: undefined, leaseToken: 12n, localSeq: 2 });
+  assert.deepEqual(closed, { base: version(4n, 9n), position: undefined, lease, localSeq: 2 });
+  assert.deepEqual([lease?.token, lease?.open, earlier?.open], [12n, true, false], "the later one is still to be used");
   const { position } = own;
-  assert.deepEqual(renders.close(key, own), { base: undefined, position, leaseToken: 0n, localSeq: 99 });
+  assert.deepEqual(renders.close(key, own), { base: undefined, position, lease: undefined, localSeq: 99 });
   assert.equal(renders.size, 1);
 });
 
@@ -60,8 +63,8 @@ test("a render whose get was not answered counts from the beginning of its reque
     const renders = new Renders();
     renders.open(render(undefined, 0n, 0, unanswered));
     renders.open(render(version(7n, 2n), 2n, 0, answered));
-    const { base, position, leaseToken } = renders.close(key, setter);
-    assert.deepEqual([base, position, leaseToken], [version(3n, 2n), undefined, 2n]);
+    const { base, position, lease } = renders.close(key, setter);
+    assert.deepEqual([base, position, lease?.token], [version(3n, 2n), undefined, 2n]);
   }
   const renders = new Renders();
   renders.open(render(undefined, 0n, 0, unanswered));
@@ -75,8 +78,8 @@ test("a base is not lowered without need, nor lent to a request that began befor
   renders.open(render(version(7n, 2n)));
   assert.deepEqual(renders.close(key, request(8n)).base, version(7n, 2n), "it joined an older render");
   renders.open(render(version(7n, 2n), 5n));
-  const { base, position, leaseToken } = renders.close(key, request(undefined));
-  assert.deepEqual([base, position, leaseToken], [undefined, undefined, 5n]);
+  const { base, position, lease } = renders.close(key, request(undefined));
+  assert.deepEqual([base, position, lease?.token], [undefined, undefined, 5n]);
 });
 
 test("neither one key nor many keys make it grow without end", () => {

@@ -25,7 +25,7 @@ export function hostNow(): number {
 /**
  * Tells Next.js what was found, so that its own judgement comes out the same: fresh is fresh, an old entry that this
  * caller has to regenerate is stale but not past its expiry (which would make the request wait), and an old one that
- * somebody else regenerates is fresh for a moment.
+ * somebody else regenerates is fresh for a moment; so is what the daemon could not ask its store about.
  *
  * An old fetch is never told fresh, whoever regenerates it: it would be baked into a new page.
  */
@@ -35,8 +35,14 @@ export function tellHost(value: HostValue | null, finding: Finding, ctx: HostGet
   return tellResponse(value, finding, now);
 }
 
-function tellResponse(value: HostValue | null, { status, ageMs, lifetime, leased }: Finding, now: number): HostAnswer {
-  if (status === Status.HIT) {
+/** Nobody could be asked whether it still is: it is not to be relied on for as long as it says. */
+function isFresh({ status, reason }: Finding): boolean {
+  return status === Status.HIT && reason !== Reason.STORE_UNAVAILABLE;
+}
+
+function tellResponse(value: HostValue | null, finding: Finding, now: number): HostAnswer {
+  const { ageMs, lifetime, leased } = finding;
+  if (isFresh(finding)) {
     const { revalidate = Number.POSITIVE_INFINITY, expire = Number.POSITIVE_INFINITY } = lifetime;
     const limitMs = Math.max(1, Math.min(revalidate, expire)) * 1000 - MARGIN_MS;
     return { value, lastModified: now - Math.min(ageMs, limitMs), cacheControl: cacheControl(lifetime) };
@@ -67,16 +73,18 @@ function cacheControl({ revalidate, expire }: EntryLifetime): HostCacheControl {
 /** Next.js compares the age with the reader's `revalidate`, or else the entry's. */
 function tellFetch(value: FetchValue, finding: Finding, ctx: HostGetContext, now: number): HostAnswer {
   const { status, reason, ageMs, leased } = finding;
-  const mustBeStale = status === Status.STALE && (leased || reason === Reason.TAG_STALE);
+  const byAge = reason !== Reason.TAG_STALE && reason !== Reason.STORE_UNAVAILABLE;
+  const mustBeStale = status === Status.STALE && (leased || !byAge);
   const limitMs = (ctx.revalidate || value.revalidate || 0) * 1000;
   return { value, lastModified: now - (mustBeStale ? Math.max(ageMs, limitMs + MARGIN_MS) : ageMs) };
 }
 
 /** Next.js compares the age with the `revalidate` in the value. */
-function tellImage(value: ImageValue, { status, ageMs, lifetime, leased }: Finding): HostAnswer {
+function tellImage(value: ImageValue, finding: Finding): HostAnswer {
+  const { ageMs, lifetime, leased } = finding;
   const now = Date.now();
   const seconds = value.revalidate ?? lifetime.revalidate ?? 0;
-  if (status === Status.HIT) {
+  if (isFresh(finding)) {
     return { value, lastModified: now - Math.min(ageMs, Math.max(0, seconds * 1000 - MARGIN_MS)) };
   }
   if (leased) return { value, lastModified: now - Math.max(ageMs, seconds * 1000 + MARGIN_MS) };

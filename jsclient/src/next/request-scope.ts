@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { subscribe } from "node:diagnostics_channel";
-import type { IncomingMessage } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Render } from "../renders.js";
 
 /** One HTTP request that this process answers. */
@@ -19,9 +19,10 @@ export interface RequestScope {
 export class RequestScopes {
   readonly #storage = new AsyncLocalStorage<RequestScope>();
   readonly #scopes = new WeakMap<object, RequestScope>();
-  readonly #onFinish: (scope: RequestScope) => void;
+  readonly #onFinish: (scope: RequestScope, status: number) => void;
 
-  constructor(onFinish: (scope: RequestScope) => void) {
+  /** `onFinish` is told of each response that has been sent while renders belong to its request, and its status. */
+  constructor(onFinish: (scope: RequestScope, status: number) => void) {
     this.#onFinish = onFinish;
   }
 
@@ -32,9 +33,9 @@ export class RequestScopes {
       this.#storage.enterWith(this.#scopeOf(request));
     });
     subscribe("http.server.response.finish", (message) => {
-      const { request } = message as { request: IncomingMessage };
+      const { request, response } = message as { request: IncomingMessage; response: ServerResponse };
       const scope = this.#scopes.get(request.headers);
-      if (scope && scope.renders.size > 0) this.#onFinish(scope);
+      if (scope && scope.renders.size > 0) this.#onFinish(scope, response.statusCode);
     });
   }
 

@@ -107,7 +107,7 @@ export function contract(name: string, start: () => Promise<DaemonUnderTest>): v
       await new Promise((resolve) => setTimeout(resolve, 50));
       const scope = a.runtime.scopes.current(headers);
       assert.equal(scope?.renders.size, 1);
-      for (const render of scope?.renders ?? []) a.runtime.client.abandon(render);
+      for (const render of scope?.renders ?? []) a.runtime.client.abandon(render, true);
       const { result, ms } = await waiting;
       assert.equal(result, null);
       assert.ok(ms < 1000, `took ${ms} ms`);

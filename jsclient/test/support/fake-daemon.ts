@@ -3,7 +3,7 @@ import {
   type GetRequest,
   GetRequestSchema,
   GetResponseSchema,
-  type RevalidateRequest,
+  type Revalidation,
   type SessionRequest,
   SessionRequestSchema,
   SessionResponseSchema,
@@ -12,7 +12,7 @@ import {
   SetResponseSchema,
 } from "../../src/gen/isrd/v1/cache_pb.js";
 import type { Hello, WelcomeSchema } from "../../src/gen/isrd/v1/session_pb.js";
-import { FakeStore, type Holder, type Plain } from "./fake-store.js";
+import { type FakeEvent, FakeStore, type Holder, type Plain } from "./fake-store.js";
 
 type ResponseFrame = NonNullable<MessageInitShape<typeof SessionResponseSchema>["frame"]>;
 
@@ -27,6 +27,18 @@ export interface Peer {
 export interface Accepted {
   receive(bytes: Uint8Array): void;
   gone(): void;
+}
+
+type Marked = Pick<Revalidation, "tag" | "expireSeconds">;
+
+/** What the daemon knows of one session. */
+interface Session {
+  readonly id: string;
+  readonly holder: Holder;
+  /** What its client has applied. */
+  acked: bigint;
+  /** Until then it may serve what it has without asking. */
+  promisedUntil: number;
 }
 
 /**
@@ -45,8 +57,20 @@ export class FakeDaemon {
   deaf = false;
   /** Answers instead of the daemon: returning true means that it did. */
   intercept: ((request: SessionRequest, answer: (frame: ResponseFrame) => void) => boolean) | undefined;
-  readonly #peers = new Map<Peer, Holder>();
+  /** How long each welcome and pong vouches for, in milliseconds. */
+  validityMs = 1000;
+  /** A session that ends leaves its leases to be claimed by the next. */
+  keepsLeases = false;
+  /** Continues no session. */
+  forgetful = false;
+  readonly #peers = new Map<Peer, Session>();
+  readonly #unacked = new Set<() => void>();
+  readonly #sessions = new Map<string, Session>();
   #held: Array<() => void> = [];
+
+  constructor() {
+    this.store.onEvent = (event) => this.#publish(event);
+  }
 
   get connections(): number {
     return this.#peers.size;
@@ -60,16 +84,21 @@ export class FakeDaemon {
   }
 
   accept(peer: Peer): Accepted {
-    const holder: Holder = { app: "", build: "" };
-    this.#peers.set(peer, holder);
+    const holder: Holder = { app: "", build: { buildId: "", deploymentId: "" }, gone: false };
+    const id = `fake-${this.#sessions.size + 1}`;
+    const session: Session = { id, holder, acked: 0n, promisedUntil: Number.NEGATIVE_INFINITY };
+    this.#peers.set(peer, session);
+    this.#sessions.set(session.id, session);
     return {
       receive: (bytes) => {
-        if (this.deaf) this.#held.push(() => this.#receive(peer, holder, bytes));
-        else this.#receive(peer, holder, bytes);
+        if (this.deaf) this.#held.push(() => this.#receive(peer, session, bytes));
+        else this.#receive(peer, session, bytes);
       },
       gone: () => {
         this.#peers.delete(peer);
-        this.store.freeAll(holder);
+        holder.gone = true;
+        if (!this.keepsLeases) this.store.freeAll(holder);
+        this.#settle();
       },
     };
   }
@@ -94,20 +123,58 @@ export class FakeDaemon {
     this.unary.push(method);
     if (method === "set") {
       const request = fromBinary(SetRequestSchema, bytes);
-      const outcome = this.store.set(request, holderOf(request));
-      return toBinary(SetResponseSchema, create(SetResponseSchema, { outcome }));
+      const response = this.store.set(request, holderOf(request));
+      return toBinary(SetResponseSchema, create(SetResponseSchema, response));
     }
     const request = fromBinary(GetRequestSchema, bytes);
     return toBinary(GetResponseSchema, create(GetResponseSchema, this.store.body(request, holderOf(request))));
   }
 
   /** Marks tags, as if another process had. */
-  revalidate(request: Pick<RevalidateRequest, "revalidations">): void {
-    const event = this.store.revalidate(request.revalidations);
+  revalidate({ revalidations }: { revalidations: readonly Marked[] }): void {
+    this.#publish(this.store.revalidate(revalidations));
+  }
+
+  #publish(event: FakeEvent): void {
     this.announce({ case: "events", value: { events: [event] } });
   }
 
-  #receive(peer: Peer, holder: Holder, bytes: Uint8Array): void {
+  /** Done when every client has applied the position, or may not serve without asking any more. */
+  #await(seq: bigint, done: () => void): void {
+    const check = (): void => {
+      const now = performance.now();
+      const left = [...this.#peers.values()]
+        .filter(({ acked }) => acked < seq)
+        .map(({ promisedUntil }) => promisedUntil - now);
+      if (left.some((ms) => ms > 0)) return;
+      clearTimeout(timer);
+      this.#unacked.delete(check);
+      done();
+    };
+    // What is promised later is promised by somebody who has been sent the event before.
+    const longest = Math.max(
+      0,
+      ...[...this.#peers.values()].map(({ promisedUntil }) => promisedUntil - performance.now()),
+    );
+    const timer = setTimeout(() => {
+      for (const session of this.#peers.values()) if (session.acked < seq) session.promisedUntil = 0;
+      check();
+    }, longest).unref();
+    this.#unacked.add(check);
+    check();
+  }
+
+  #settle(): void {
+    for (const check of [...this.#unacked]) check();
+  }
+
+  #promise(session: Session): number {
+    session.promisedUntil = performance.now() + this.validityMs;
+    return this.validityMs;
+  }
+
+  #receive(peer: Peer, session: Session, bytes: Uint8Array): void {
+    const { holder } = session;
     const request = fromBinary(SessionRequestSchema, bytes);
     this.received.push(request);
     const answer = (frame: ResponseFrame): void => send(peer, request.id, frame);
@@ -115,42 +182,58 @@ export class FakeDaemon {
     const { frame } = request;
     switch (frame.case) {
       case "hello":
-        this.#hello(frame.value, peer, holder, answer);
+        this.#hello(frame.value, peer, session);
         break;
       case "get":
         this.#get(frame.value, holder, answer);
         break;
       case "set":
-        answer({ case: "set", value: { outcome: this.store.set(frame.value, holder) } });
+        answer({ case: "set", value: this.store.set(frame.value, holder) });
         break;
       case "release":
         answer({ case: "release", value: { released: this.store.release(frame.value, holder) } });
         break;
       case "revalidate":
         this.revalidate(frame.value);
-        answer({ case: "revalidate", value: { position: this.store.position(), fleetWide: true } });
+        this.#acknowledge(answer);
         break;
       case "ping":
-        answer({ case: "pong", value: { validityMs: 1000, position: this.store.position() } });
+        answer({ case: "pong", value: { validityMs: this.#promise(session), position: this.store.position() } });
+        break;
+      case "eventsAck":
+        session.acked = frame.value.position?.seq ?? 0n;
+        this.#settle();
         break;
       default:
         break;
     }
   }
 
-  #hello({ app, build, token }: Hello, peer: Peer, holder: Holder, answer: (frame: ResponseFrame) => void): void {
+  #acknowledge(answer: (frame: ResponseFrame) => void): void {
+    const position = this.store.position();
+    this.#await(position.seq, () => answer({ case: "revalidate", value: { position, fleetWide: true } }));
+  }
+
+  #hello({ app, build, token, resume }: Hello, peer: Peer, session: Session): void {
     if (this.token !== undefined && token !== this.token) {
       peer.end(16, "the token is wrong");
       return;
     }
-    Object.assign(holder, { app, build: `${build?.buildId}/${build?.deploymentId}` });
-    answer({ case: "welcome", value: { ...this.#welcome(), ...this.welcome } });
+    if (build) session.holder.build = build;
+    session.holder.app = app;
+    const earlier = resume && !this.forgetful && this.#sessions.get(resume.sessionId);
+    const missed = earlier ? this.store.since(resume.position?.seq ?? 0n) : undefined;
+    const leases = (resume?.leases ?? []).flatMap((claim) => this.store.claim(claim, session.holder) ?? []);
+    if (!missed) session.acked = this.store.position().seq;
+    const validityMs = this.#promise(session);
+    const value = { ...this.#welcome(), sessionId: session.id, leases, resumed: missed !== undefined, validityMs };
+    send(peer, 0n, { case: "welcome", value: { ...value, ...this.welcome } });
+    if (missed && missed.length > 0) send(peer, 0n, { case: "events", value: { events: missed } });
   }
 
   #welcome(): Plain<typeof WelcomeSchema> {
     return {
       protocol: 1,
-      sessionId: "fake",
       position: this.store.position(),
       asideBytes: 256n * 1024n,
       maxEntryBytes: 32n * 1024n * 1024n,
@@ -169,7 +252,7 @@ export class FakeDaemon {
 }
 
 function holderOf({ key }: GetRequest | SetRequest): Holder {
-  return { app: key?.app ?? "", build: `${key?.build?.buildId}/${key?.build?.deploymentId}` };
+  return { app: key?.app ?? "", build: key?.build ?? { buildId: "", deploymentId: "" }, gone: false };
 }
 
 function send(peer: Peer, id: bigint, frame: ResponseFrame): void {

@@ -9,14 +9,17 @@ import {
   type SetRequest,
   Status,
 } from "../../src/gen/isrd/v1/cache_pb.js";
-import { type Entry, type Key, Space, type Version } from "../../src/gen/isrd/v1/entry_pb.js";
-import type { EventSchema } from "../../src/gen/isrd/v1/session_pb.js";
+import { type Build, type Entry, type Key, Space, type Version } from "../../src/gen/isrd/v1/entry_pb.js";
+import type { EventSchema, LeaseClaim, LeaseClaimSchema } from "../../src/gen/isrd/v1/session_pb.js";
+import { keyHasher } from "../../src/key.js";
 import { compareVersions } from "../../src/order.js";
 
 /** Who asks: one connection, or one unary call. */
 export interface Holder {
   app: string;
-  build: string;
+  build: Pick<Build, "buildId" | "deploymentId">;
+  /** Its session has ended, and its leases wait to be claimed. */
+  gone: boolean;
 }
 
 /** A message in the making, as a plain object. */
@@ -42,6 +45,9 @@ interface Waiter {
   inVain(): void;
 }
 
+/** An event as it is sent, with its place. */
+export type FakeEvent = Plain<typeof EventSchema> & { position: { epoch: bigint; seq: bigint; nonce: string } };
+
 const EPOCH = 7n;
 
 /** The semantics of a cache in memory, just enough to run the client's contract suite against it. */
@@ -50,6 +56,10 @@ export class FakeStore {
   readonly #leases = new Map<string, Lease>();
   readonly #waiters = new Map<string, Set<Waiter>>();
   readonly #marks = new Map<string, { expired: bigint; stale: bigint; expireAt: number }>();
+  /** All events, oldest first. */
+  readonly log: FakeEvent[] = [];
+  /** Called when a get has appended an event. */
+  onEvent: (event: FakeEvent) => void = () => {};
   #seq = 1n;
   #token = 100n;
 
@@ -69,16 +79,19 @@ export class FakeStore {
     reply: (r: Reply) => void,
   ): boolean {
     const id = idOf(request.key, holder);
+    if (request.onDemand) this.#markKey(request, holder);
     const stored = this.#entries.get(id);
-    const judged = stored ? this.#judge(stored, request.softTags) : { status: Status.MISS, reason: Reason.ABSENT };
+    const judged = stored
+      ? this.#judge(stored, [...request.softTags, keyTag(id)])
+      : { status: Status.MISS, reason: Reason.ABSENT };
     if (judged.status === Status.HIT && !request.onDemand) {
-      reply(this.#answer(judged, stored, limits.aside));
+      reply(this.#answer(judged, stored, limits.aside, request.held));
       return false;
     }
     const lease = this.#grant(id, request, holder, stored);
     if (judged.status !== Status.MISS || lease || request.noLease) {
       reply({
-        ...this.#answer(judged, stored, limits.aside),
+        ...this.#answer(judged, stored, limits.aside, request.held),
         ...(lease ? { lease: { token: lease, ttlMs: 30_000 } } : {}),
       });
       return false;
@@ -96,12 +109,13 @@ export class FakeStore {
     return { status: Status.HIT, entry: stored.entry, version: stored.version, asOf: this.position() };
   }
 
-  set(request: SetRequest, holder: Holder): Outcome {
+  set(request: SetRequest, holder: Holder): { outcome: Outcome; version?: PlainVersion } {
     const id = idOf(request.key, holder);
     if (request.leaseToken === this.#leases.get(id)?.token) this.#leases.delete(id);
     const outcome = this.#write(id, request);
     this.#wake(id);
-    return outcome;
+    const version = this.#entries.get(id)?.version;
+    return outcome === Outcome.ACCEPTED && version ? { outcome, version } : { outcome };
   }
 
   release({ key, leaseToken }: ReleaseRequest, holder: Holder): boolean {
@@ -121,7 +135,21 @@ export class FakeStore {
     }
   }
 
-  revalidate(revalidations: readonly Revalidation[]): MessageInitShape<typeof EventSchema> {
+  /** Leases of a session that has ended go over to the one that continues it, with a new token. */
+  claim({ key, leaseToken }: LeaseClaim, holder: Holder): Plain<typeof LeaseClaimSchema> | undefined {
+    const lease = this.#leases.get(idOf(key, holder));
+    if (!key || lease?.token !== leaseToken || !lease.holder.gone) return undefined;
+    this.#token += 1n;
+    Object.assign(lease, { token: this.#token, holder });
+    return { key, leaseToken, grantedToken: this.#token };
+  }
+
+  /** The events after a position; undefined if nobody can say which they are. */
+  since(seq: bigint): FakeEvent[] | undefined {
+    return seq > this.#seq ? undefined : this.log.filter(({ position }) => position.seq > seq);
+  }
+
+  revalidate(revalidations: readonly Pick<Revalidation, "tag" | "expireSeconds">[]): FakeEvent {
     this.#seq += 1n;
     for (const { tag, expireSeconds } of revalidations) {
       const mark = this.#marks.get(tag) ?? { expired: 0n, stale: 0n, expireAt: 0 };
@@ -129,15 +157,38 @@ export class FakeStore {
       else Object.assign(mark, { stale: this.#seq, expireAt: Date.now() + expireSeconds * 1000 });
       this.#marks.set(tag, mark);
     }
-    return { position: this.position(), marks: revalidations.map(({ tag }) => ({ tag })) };
+    return this.#append({ marks: revalidations.map(({ tag }) => ({ tag })) });
   }
 
-  #answer(judged: { status: Status; reason: Reason }, stored: Stored | undefined, aside: number): Reply {
+  /** A render on demand makes stale what is there, whatever its tags. */
+  #markKey({ key }: GetRequest, holder: Holder): void {
+    if (!key) return;
+    this.#seq += 1n;
+    this.#marks.set(keyTag(idOf(key, holder)), { expired: 0n, stale: this.#seq, expireAt: Number.POSITIVE_INFINITY });
+    const hash = keyHasher(key.app || holder.app, key.build ?? holder.build)(key);
+    this.onEvent(this.#append({ keyHashes: [Buffer.from(hash, "hex")] }));
+  }
+
+  #append(event: Plain<typeof EventSchema>): FakeEvent {
+    const placed = { ...event, position: this.position() };
+    this.log.push(placed);
+    return placed;
+  }
+
+  #answer(
+    judged: { status: Status; reason: Reason },
+    stored: Stored | undefined,
+    aside: number,
+    held: Version | undefined,
+  ): Reply {
     const common = { ...judged, base: this.#base(), asOf: this.position() };
     if (!stored || judged.status === Status.MISS) return common;
     const { entry, version } = stored;
     const bytes = entry.parts.reduce((sum, part) => sum + part.data.length, 0);
     const ageMs = BigInt(Date.now() - stored.storedAt);
+    if (held && compareVersions(held, version as Version) === 0) {
+      return { ...common, entry: { ...entry, parts: [] }, version, ageMs, unchanged: true };
+    }
     if (bytes <= aside) return { ...common, entry, version, ageMs };
     return { ...common, entry: { ...entry, parts: [] }, version, ageMs, aside: { bytes: BigInt(bytes) } };
   }
@@ -187,7 +238,7 @@ export class FakeStore {
     if (!version || !request.entry) return Outcome.REFUSED_OLDER;
     if (stored && compareVersions(version as Version, stored.version as Version) < 0) return Outcome.REFUSED_OLDER;
     const candidate: Stored = { entry: request.entry, version, storedAt: Date.now(), retryAt: 0 };
-    if (this.#judge(candidate, []).status === Status.MISS) return Outcome.REFUSED_INVALIDATED;
+    if (this.#judge(candidate, [keyTag(id)]).status === Status.MISS) return Outcome.REFUSED_INVALIDATED;
     this.#entries.set(id, candidate);
     return Outcome.ACCEPTED;
   }
@@ -214,6 +265,12 @@ export class FakeStore {
 
 function idOf(key: Key | undefined, holder: Holder): string {
   const app = key?.app || holder.app;
-  const build = key?.build ? `${key.build.buildId}/${key.build.deploymentId}` : holder.build;
+  const { buildId, deploymentId } = key?.build ?? holder.build;
+  const build = `${buildId}/${deploymentId}`;
   return `${app}|${key?.space === Space.ROUTE ? build : ""}|${key?.space}|${key?.name}`;
+}
+
+/** Stands for a key among the tags. */
+function keyTag(id: string): string {
+  return `\0key:${id}`;
 }
