@@ -45,7 +45,7 @@ func (b *bus) follow(ctx context.Context, app string, by cache.Follower) (*follo
 	b.mu.Lock()
 	f, there := b.channels[channel]
 	if !there {
-		f = &follow{app: app, follower: by, ready: make(chan struct{})}
+		f = newFollow(app, by)
 		b.channels[channel] = f
 		b.work.order = append(b.work.order, f)
 	}
@@ -191,6 +191,8 @@ func (b *bus) receive(m Push) {
 		switch {
 		case err != nil, t.load, t.event != nil && !f.event(*t.event):
 			b.behind(f)
+		case t.acknowledged != nil:
+			f.awaits.heard(*t.acknowledged)
 		case t.event == nil:
 			f.hint(t)
 		}
@@ -213,5 +215,8 @@ func (s *Store) Run(ctx context.Context) error {
 		wg.Go(func() { task(ctx) })
 	}
 	wg.Wait()
+	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.OpTimeout)
+	defer cancel()
+	s.leave(leaving)
 	return nil
 }

@@ -3,6 +3,7 @@ package redisstore
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 )
@@ -64,6 +65,20 @@ func (w *work) pop() *follow {
 	return f
 }
 
+// checkedNow says that an app's position is being compared with its log's.
+func (b *bus) checkedNow(f *follow) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f.checked = time.Now()
+}
+
+// all are the apps that are followed, as they came.
+func (b *bus) all() []*follow {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.work.order)
+}
+
 // behind says that an app may have missed something.
 func (b *bus) behind(f *follow) {
 	b.mu.Lock()
@@ -101,10 +116,10 @@ func (b *bus) checkSome(now time.Time) {
 	w := &b.work
 	for range min((len(w.order)+checkTicks-1)/checkTicks, checksPerTick) {
 		f := w.order[w.next%len(w.order)]
-		if now.Sub(f.checked) < checkInterval { // and so were all that come after it
-			return
-		}
 		w.next = (w.next + 1) % len(w.order)
+		if now.Sub(f.checked) < checkInterval {
+			continue
+		}
 		f.checked = now
 		// What is not loaded yet will be when its subscription is confirmed, not before.
 		select {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// answer is one question for the time, to a Redis whose clock is ahead by offset.
-func answer(c *clock, offset, there, back time.Duration) {
+// reply is one question for the time, to a Redis whose clock is ahead by offset.
+func reply(c *clock, offset, there, back time.Duration) {
 	sent := time.Now()
 	time.Sleep(there)
 	micros := time.Now().Add(offset).UnixMicro()
@@ -24,7 +24,7 @@ func TestClockFollowsRedisWhateverTheWallClockSays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, offset := range []time.Duration{0, time.Hour, -time.Hour, 400 * 24 * time.Hour} {
 			c := newClock()
-			answer(c, offset, time.Millisecond, time.Millisecond)
+			reply(c, offset, time.Millisecond, time.Millisecond)
 			time.Sleep(time.Minute)
 			if e := wrong(c, offset); e > time.Millisecond {
 				t.Errorf("wrong by %v with a Redis that is ahead by %v", e, offset)
@@ -37,15 +37,15 @@ func TestClockKeepsTheBetterSample(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const offset = time.Hour
 		c := newClock()
-		answer(c, offset, time.Millisecond, time.Millisecond)
+		reply(c, offset, time.Millisecond, time.Millisecond)
 		// A slow answer says little: it may have been slow on the way back.
-		answer(c, offset, time.Millisecond, 400*time.Millisecond)
+		reply(c, offset, time.Millisecond, 400*time.Millisecond)
 		if e := wrong(c, offset); e > 2*time.Millisecond {
 			t.Errorf("wrong by %v after a slow answer", e)
 		}
 		rng := rand.New(rand.NewPCG(1, 2))
 		for range 1000 {
-			answer(c, offset, time.Duration(rng.IntN(50))*time.Millisecond, time.Duration(rng.IntN(50))*time.Millisecond)
+			reply(c, offset, time.Duration(rng.IntN(50))*time.Millisecond, time.Duration(rng.IntN(50))*time.Millisecond)
 			if e := wrong(c, offset); e > 10*time.Millisecond {
 				t.Fatalf("wrong by %v", e)
 			}
@@ -56,8 +56,8 @@ func TestClockKeepsTheBetterSample(t *testing.T) {
 func TestClockFollowsAClockThatWasSet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newClock()
-		answer(c, time.Hour, time.Millisecond, time.Millisecond)
-		answer(c, -time.Hour, 40*time.Millisecond, 40*time.Millisecond)
+		reply(c, time.Hour, time.Millisecond, time.Millisecond)
+		reply(c, -time.Hour, 40*time.Millisecond, 40*time.Millisecond)
 		if e := wrong(c, -time.Hour); e > 41*time.Millisecond {
 			t.Errorf("wrong by %v after Redis's clock was set back", e)
 		}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/isrd/isrd/daemon/internal/cache"
 )
 
 // Coder packs a value: a header as it is and a body compressed. codec.Coder is one. It must be safe for concurrent use.
@@ -48,6 +50,8 @@ type Config struct {
 	OpTimeout time.Duration
 	// Coder packs the values.
 	Coder Coder
+	// MaxTags is how many tags of an app Redis may know before the older half is forgotten. Default 100,000.
+	MaxTags int
 	// Logger for what an operator must know; nil: nothing is logged.
 	Logger *slog.Logger
 	// Registerer of the metrics; nil: none are registered.
@@ -62,6 +66,7 @@ func (c Config) withDefaults() Config {
 	if c.Random == nil {
 		c.Random = rand.Float64
 	}
+	c.MaxTags = cmp.Or(c.MaxTags, cache.MaxTags)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"sync"
 	"time"
 
@@ -24,10 +23,18 @@ type follow struct {
 	ready    chan struct{} // closed after the first load
 	checked  time.Time     // guarded by bus.mu: when its position was compared last
 
+	turn   chan struct{} // a token: whoever holds it catches up
+	awaits awaits
+
 	mu       sync.Mutex // held while the follower is told, so that it hears things one at a time and in order
 	position tag.Position
 	loaded   bool
-	whole    bool // the next load must not rely on events
+	whole    bool      // the next load must not rely on events
+	until    time.Time // the follower is vouched for
+}
+
+func newFollow(app string, by cache.Follower) *follow {
+	return &follow{app: app, follower: by, ready: make(chan struct{}), turn: make(chan struct{}, 1), awaits: newAwaits()}
 }
 
 // event tells the follower of e if it is the next one. False: something is missing before it.
@@ -55,7 +62,7 @@ func (f *follow) load(s tag.Snapshot, reason string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.whole = false
-	if f.loaded && s.Position.Epoch == f.position.Epoch && s.Position.Seq < f.position.Seq {
+	if f.loaded && s.Position.Before(f.position) {
 		return
 	}
 	f.position = s.Position
@@ -76,6 +83,21 @@ func (f *follow) hint(m told) {
 		f.follower.Written(m.written.id, m.written.version)
 	case m.released != "":
 		f.follower.Released(m.released)
+	}
+}
+
+// vouched reports whether every revalidation that was acknowledged to anybody is known to the follower.
+func (f *follow) vouched() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return time.Now().Before(f.until)
+}
+
+func (f *follow) vouch(until time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if until.After(f.until) {
+		f.until = until
 	}
 }
 
@@ -123,63 +145,42 @@ func (s *Store) Follow(ctx context.Context, app string, f cache.Follower) error 
 // appended again: marking twice is as good as marking once.
 func (s *Store) Append(ctx context.Context, app string, revalidations []tag.Revalidation) (tag.Position, error) {
 	f := s.bus.find(app)
-	known := uint64(0)
+	var known tag.Position
 	if f != nil {
-		p, _, _ := f.state()
-		known = p.Epoch
+		known, _, _ = f.state()
 	}
 	nonce := rand.Text()
-	args := []any{s.keys.channel(app), strconv.FormatUint(known, 10), nonce, streamLength, appendRevalidations(nil, revalidations)}
+	args := []any{
+		s.keys.channel(app), number(max(known.Epoch, known.Seq)), nonce, streamLength, cache.Bound.Milliseconds(),
+		appendRevalidations(nil, revalidations),
+	}
 	for _, r := range revalidations {
 		args = append(args, r.Tag, expiry(r))
 	}
-	reply, err := s.run(ctx, appendScript, s.config.small(), []string{s.keys.log(app), s.keys.events(app)}, args...)
+	reply, err := s.run(ctx, appendScript, s.config.small(), s.logKeys(app), args...)
 	if err != nil {
 		return tag.Position{}, fmt.Errorf("append to log of %q: %w", app, err)
 	}
 	r := fields{list: reply}
 	e := event{Event: tag.Event{Position: tag.Position{Epoch: r.number(), Seq: r.number(), Nonce: nonce}}}
 	e.previous = r.text()
-	e.At = int64(r.number())
+	e.At = int64(r.number()) //nolint:gosec // milliseconds
 	e.Marks = marksAt(revalidations, e.At)
+	others := r.members(time.Now())
 	if r.bad {
 		return tag.Position{}, fmt.Errorf("append to log of %q: %w: unexpected reply", app, cache.ErrUnavailable)
 	}
-	if f != nil && !f.event(e) {
-		s.bus.behind(f)
+	if f != nil {
+		f.awaits.add(e.Position, others)
+		if !f.event(e) {
+			s.bus.behind(f)
+		}
 	}
 	return e.Position, nil
 }
 
-// catchUp brings a follower up to date with its log. One is at work per app.
-func (s *Store) catchUp(ctx context.Context, f *follow) error {
-	known, loaded, whole := f.state()
-	reply, err := s.run(ctx, loadScript, limit{within: s.config.loadTimeout()}, []string{s.keys.log(f.app), s.keys.events(f.app)},
-		strconv.FormatUint(known.Epoch, 10), strconv.FormatUint(known.Seq, 10), known.Nonce, streamLength, bit(whole),
-		s.keys.channel(f.app))
-	if err != nil {
-		return fmt.Errorf("load log of %q: %w", f.app, err)
-	}
-	r := fields{list: reply}
-	kind, why := r.text(), r.text()
-	if len(reply) < 4 || r.bad {
-		return fmt.Errorf("load log of %q: %w: unexpected reply", f.app, cache.ErrUnavailable)
-	}
-	rest := reply[4:]
-	switch kind {
-	case "events":
-		s.gap(ctx, f, kind, why, known, loaded)
-		return f.events(rest)
-	case "whole":
-		snapshot, err := parseSnapshot(rest)
-		if err != nil {
-			return fmt.Errorf("load log of %q: %w", f.app, err)
-		}
-		s.gap(ctx, f, kind, why, known, loaded)
-		f.load(snapshot, why)
-	}
-	return nil
-}
+// logKeys are the hash and the stream.
+func (s *Store) logKeys(app string) []string { return []string{s.keys.log(app), s.keys.events(app)} }
 
 // events tells the follower what it had missed.
 func (f *follow) events(list []any) error {
@@ -198,15 +199,15 @@ func (f *follow) events(list []any) error {
 }
 
 // gap notes that events had been missed. The first load is none.
-func (s *Store) gap(ctx context.Context, f *follow, by, why string, known tag.Position, loaded bool) {
-	if !loaded {
+func (s *Store) gap(ctx context.Context, f *follow, l loaded) {
+	if !l.began {
 		return
 	}
-	s.metrics.gaps.WithLabelValues(by).Inc()
+	s.metrics.gaps.WithLabelValues(l.kind).Inc()
 	level := slog.LevelInfo
-	if by == "whole" {
+	if l.kind == "whole" {
 		level = slog.LevelWarn
 	}
 	s.log.LogAttrs(ctx, level, "events had been missed; made good",
-		slog.String("app", f.app), slog.String("by", by), slog.String("reason", why), slog.String("position", known.String()))
+		slog.String("app", f.app), slog.String("by", l.kind), slog.String("reason", l.why), slog.String("position", l.known.String()))
 }

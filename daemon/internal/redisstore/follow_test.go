@@ -38,7 +38,7 @@ func TestFollowTellsOnlyWhatFollows(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			l := new(listener)
-			f := &follow{follower: l, ready: make(chan struct{})}
+			f := newFollow("shop", l)
 			if f.event(tc.event) || l.events != 0 {
 				t.Error("told before the first load")
 			}
@@ -57,7 +57,7 @@ func TestFollowTellsOnlyWhatFollows(t *testing.T) {
 // A load can be overtaken by events that came while it was on its way.
 func TestFollowDoesNotGoBack(t *testing.T) {
 	l := new(listener)
-	f := &follow{follower: l, ready: make(chan struct{})}
+	f := newFollow("shop", l)
 	f.load(tag.Snapshot{Position: tag.Position{Epoch: 7, Seq: 5, Nonce: "n5"}}, "begin")
 	f.event(at(7, 6, "n6", "n5"))
 	f.load(tag.Snapshot{Position: tag.Position{Epoch: 7, Seq: 5, Nonce: "n5"}}, "late")

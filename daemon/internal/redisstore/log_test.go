@@ -49,6 +49,9 @@ func (f *fleet) append(tags ...string) tag.Position {
 	return p
 }
 
+// after is the seq of an event that comes so many after those that were heard.
+func (f *fleet) after(h cachetest.Heard, n uint64) uint64 { return h.Snapshot.Position.Seq + n }
+
 const logKey, eventsKey = "isrd:1:{shop}:log", "isrd:1:{shop}:events"
 
 func TestEventsThatWereMissedAreFoundInTheStream(t *testing.T) {
@@ -70,16 +73,16 @@ func TestEventsThatWereMissedAreFoundInTheStream(t *testing.T) {
 // A message can be lost and no other follow it: the probe finds out.
 func TestAnEventThatNobodyToldIsFound(t *testing.T) {
 	f := newFleet(t)
-	f.AwaitPosition(t, f.append("first"))
+	next := f.after(f.AwaitPosition(t, f.append("first")), 1)
 	// The same as append.lua, without telling.
 	f.server.CLI("EVAL", `
-		local epoch = redis.call('HGET', KEYS[1], 'epoch')
+		local epoch, seq = redis.call('HGET', KEYS[1], 'epoch'), ARGV[1]
 		local nonce = redis.call('HGET', KEYS[1], 'nonce')
-		redis.call('HSET', KEYS[1], 'seq', '2', 'nonce', 'silent', 't:silent', '2 0 0 0')
-		redis.call('XADD', KEYS[2], epoch .. '-2', 'e', 'e ' .. epoch .. ' 2 silent ' .. nonce .. ' 5\n\1\6silent\0')
-		return 'OK'`, "2", logKey, eventsKey)
+		redis.call('HSET', KEYS[1], 'seq', seq, 'nonce', 'silent', 't:silent', seq .. ' 0 0 0')
+		redis.call('XADD', KEYS[2], epoch .. '-' .. seq, 'e', 'e ' .. epoch .. ' ' .. seq .. ' silent ' .. nonce .. ' 5\n\1\6silent\0')
+		return 'OK'`, "2", logKey, eventsKey, fmt.Sprint(next))
 	h := f.Await(t, "the event", func(h cachetest.Heard) bool { return len(h.Events) == 2 })
-	if len(h.Loads) != 1 || h.Snapshot.Records["silent"].Expired != 2 || h.Snapshot.Position.Nonce != "silent" {
+	if len(h.Loads) != 1 || h.Snapshot.Records["silent"].Expired != next || h.Snapshot.Position.Nonce != "silent" {
 		t.Errorf("heard %+v", h)
 	}
 	// And the next one follows it.
@@ -88,16 +91,17 @@ func TestAnEventThatNobodyToldIsFound(t *testing.T) {
 
 func TestALogThatIsTooFarAheadIsLoaded(t *testing.T) {
 	f := newFleet(t)
-	f.AwaitPosition(t, f.append("first"))
+	first := f.AwaitPosition(t, f.append("first"))
+	far := f.after(first, 8)
 	f.server.CLI("EVAL", `
-		redis.call('HSET', KEYS[1], 'seq', '9', 'nonce', 'far', 't:far', '9 0 0 0')
+		redis.call('HSET', KEYS[1], 'seq', ARGV[1], 'nonce', 'far', 't:far', ARGV[1] .. ' 0 0 0')
 		redis.call('DEL', KEYS[2])
-		return 'OK'`, "2", logKey, eventsKey)
+		return 'OK'`, "2", logKey, eventsKey, fmt.Sprint(far))
 	h := f.Await(t, "the load", func(h cachetest.Heard) bool { return len(h.Loads) == 2 })
-	if h.Snapshot.Position.Seq != 9 || h.Snapshot.Position.Epoch != h.Loads[0].Position.Epoch || h.Reasons[1] != "events are missing" {
+	if h.Snapshot.Position.Seq != far || h.Snapshot.Position.Epoch != h.Loads[0].Position.Epoch || h.Reasons[1] != "events are missing" {
 		t.Errorf("position %v, reasons %q", h.Snapshot.Position, h.Reasons)
 	}
-	if diff := cmp.Diff(map[string]tag.Record{"first": {Expired: 1}, "far": {Expired: 9}}, h.Snapshot.Records); diff != "" {
+	if diff := cmp.Diff(map[string]tag.Record{"first": {Expired: far - 8}, "far": {Expired: far}}, h.Snapshot.Records); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -152,8 +156,8 @@ func TestALogThatLostItsLastEventsBeginsAnew(t *testing.T) {
 		reason string
 	}{
 		"nothing happened since": {"", "the log lost events"},
-		"as many events since":   {"add(3)", "the log lost events"},
-		"more events since":      {"add(3) add(4) add(5)", "the log has another past"},
+		"as many events since":   {"add()", "the log lost events"},
+		"more events since":      {"add() add() add()", "the log has another past"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFleet(t)
@@ -162,18 +166,20 @@ func TestALogThatLostItsLastEventsBeginsAnew(t *testing.T) {
 			old := f.AwaitPosition(t, f.append("lost")).Snapshot.Position
 			// In one step, and without telling: the probe must find out.
 			f.server.CLI("EVAL", `
-				local epoch, nonce = ARGV[1], ARGV[2]
-				redis.call('HSET', KEYS[1], 'seq', '2', 'nonce', nonce)
+				local epoch, nonce, seq = ARGV[1], ARGV[2], tonumber(ARGV[3])
+				local function text() return string.format('%.0f', seq) end
+				redis.call('HSET', KEYS[1], 'seq', text(), 'nonce', nonce)
 				redis.call('HDEL', KEYS[1], 't:lost')
-				redis.call('XDEL', KEYS[2], epoch .. '-3')
-				redis.call('XSETID', KEYS[2], epoch .. '-2')
-				local function add(seq)
-					local mine = 'other' .. seq
+				redis.call('XDEL', KEYS[2], epoch .. '-' .. string.format('%.0f', seq + 1))
+				redis.call('XSETID', KEYS[2], epoch .. '-' .. text())
+				local function add()
+					seq = seq + 1
+					local seq, mine = text(), 'other' .. text()
 					redis.call('HSET', KEYS[1], 'seq', seq, 'nonce', mine)
 					redis.call('XADD', KEYS[2], epoch .. '-' .. seq, 'e', 'e ' .. epoch .. ' ' .. seq .. ' ' .. mine .. ' ' .. nonce .. ' 5\n\0')
 					nonce = mine
 				end
-				`+tc.then+` return 'OK'`, "2", logKey, eventsKey, fmt.Sprint(old.Epoch), second.Nonce)
+				`+tc.then+` return 'OK'`, "2", logKey, eventsKey, fmt.Sprint(old.Epoch), second.Nonce, fmt.Sprint(second.Seq))
 			h := f.Await(t, "a larger epoch", func(h cachetest.Heard) bool { return h.Snapshot.Position.Epoch > old.Epoch })
 			if len(h.Reasons) != 2 || h.Reasons[1] != tc.reason || len(h.Snapshot.Records) != 0 {
 				t.Errorf("reasons %q, records %v, want %q", h.Reasons, h.Snapshot.Records, tc.reason)
@@ -210,15 +216,16 @@ func TestWhatALaterVersionTellsIsIgnoredOrLoaded(t *testing.T) {
 	f.server.CLI("PUBLISH", channel, "")
 	f.server.CLI("PUBLISH", channel, "w nonsense")
 	f.server.CLI("PUBLISH", channel, "e nonsense")
+	f.server.CLI("PUBLISH", channel, "a nonsense")
 	// An event with marks of a kind that is not known here: the table, which is text, says the same.
 	f.server.CLI("EVAL", fmt.Sprintf(`
-		local e = 'e %[1]d 2 later %[2]s 5 more words\n\1\1t\99'
-		redis.call('HSET', KEYS[1], 'seq', '2', 'nonce', 'later', 't:t', '2 0 0 0', 'something', 'new')
-		redis.call('XADD', KEYS[2], '%[1]d-2', 'e', e)
+		local e = 'e %[1]d %[3]d later %[2]s 5 more words\n\1\1t\99'
+		redis.call('HSET', KEYS[1], 'seq', '%[3]d', 'nonce', 'later', 't:t', '%[3]d 0 0 0', 'something', 'new')
+		redis.call('XADD', KEYS[2], '%[1]d-%[3]d', 'e', e)
 		redis.call('PUBLISH', '`+channel+`', e)
-		return 'OK'`, p.Epoch, p.Nonce), "2", logKey, eventsKey)
+		return 'OK'`, p.Epoch, p.Nonce, p.Seq+1), "2", logKey, eventsKey)
 	h := f.Await(t, "the load", func(h cachetest.Heard) bool { return len(h.Loads) == 2 })
-	if h.Snapshot.Records["t"].Expired != 2 || h.Reasons[1] != "events are unreadable" {
+	if h.Snapshot.Records["t"].Expired != p.Seq+1 || h.Reasons[1] != "events are unreadable" {
 		t.Errorf("records %v, reasons %q", h.Snapshot.Records, h.Reasons)
 	}
 	f.AwaitPosition(t, f.append("next"))

@@ -42,4 +42,8 @@ var (
 	abandonScript = newScript("abandon", "entry")
 	appendScript  = newScript("append", "log")
 	loadScript    = newScript("load", "log")
+	ackScript     = newScript("ack", "log")
+	membersScript = newScript("members", "log")
+	restoreScript = newScript("restore", "log")
+	pruneScript   = newScript("prune", "log")
 )

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,6 +20,8 @@ type told struct {
 	written  *written
 	released cache.ID
 	load     bool
+
+	acknowledged *acknowledged
 }
 
 type written struct {
@@ -49,6 +53,9 @@ func parseTold(text string) (told, error) {
 		return told{written: &written{id: cache.ID(id), version: version}}, nil
 	case "r":
 		return told{released: cache.ID(rest)}, nil
+	case "a":
+		a, err := parseAcknowledged(rest)
+		return told{acknowledged: &a}, err
 	case "l":
 		return told{load: true}, nil
 	default:
@@ -163,6 +170,8 @@ func parseSnapshot(list []any) (tag.Snapshot, error) {
 			s.Position.Nonce = value
 		case name == "floor":
 			s.Floor, err = strconv.ParseUint(value, 10, 64)
+		case name == "past":
+			s.Past, err = parsePast(value)
 		case strings.HasPrefix(name, "t:"):
 			s.Records[name[2:]], err = parseTagRecord(value)
 		}
@@ -173,6 +182,31 @@ func parseSnapshot(list []any) (tag.Snapshot, error) {
 	return s, nil
 }
 
+// parsePast reads '<epoch> <seq>;' for each epoch before.
+func parsePast(text string) (map[uint64]uint64, error) {
+	past := make(map[uint64]uint64)
+	for one := range strings.SplitSeq(text, ";") {
+		if one == "" {
+			continue
+		}
+		var epoch, seq uint64
+		if _, err := fmt.Sscanf(one, "%d %d", &epoch, &seq); err != nil {
+			return nil, fmt.Errorf("epoch before %.100q: %w", one, err)
+		}
+		past[epoch] = seq
+	}
+	return past, nil
+}
+
+// formatPast writes what parsePast reads, the newest first.
+func formatPast(past map[uint64]uint64) string {
+	var b strings.Builder
+	for _, epoch := range slices.Backward(slices.Sorted(maps.Keys(past))) {
+		fmt.Fprintf(&b, "%d %d;", epoch, past[epoch])
+	}
+	return b.String()
+}
+
 // parseTagRecord reads what append.lua folds: '<expired> <stale> <pending> <expire at>'.
 func parseTagRecord(text string) (tag.Record, error) {
 	var r tag.Record
@@ -180,4 +214,9 @@ func parseTagRecord(text string) (tag.Record, error) {
 		return r, fmt.Errorf("record %.100q: %w", text, err)
 	}
 	return r, nil
+}
+
+// formatTagRecord writes what parseTagRecord reads.
+func formatTagRecord(r tag.Record) string {
+	return fmt.Sprintf("%d %d %d %d", r.Expired, r.Stale, r.Pending, r.ExpireAt)
 }

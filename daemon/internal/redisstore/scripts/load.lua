@@ -1,5 +1,6 @@
--- Brings a follower of an app's log up to date, and begins the log if there is none, or if it is not the one that the
--- follower knows any more: Redis lost it, or failed over to a replica that was behind.
+-- Brings a follower of an app's log up to date, and begins an epoch if there is no log, or if it is not the one that the
+-- follower knows any more: Redis lost it, or failed over to a replica that was behind. A member is counted as one from
+-- here on.
 --
 -- KEYS   1 hash
 --        2 stream
@@ -9,69 +10,92 @@
 --        4 about how many events are worth sending
 --        5 '1' to get the whole even if the events are there
 --        6 channel of the app
--- Result 1 'same' | 'events' | 'whole'
+--        7 name of the member, '': the follower vouches for nothing
+--        8 seq up to which its clients were told
+--        9 for how long it vouches, ms
+--        10 how many fields of the whole are worth sending
+-- Result 1 'same' | 'events' | 'whole' | 'large': the whole is larger than that
 --        2 why
 --        3 time, s
 --        4 and µs
---        5… the events, as append.lua tells them; or fields and values of the hash
--- Tells   'l' if it began the log.
+--        5 fields of the hash
+--        6 for how many ms there may be daemons that are no members, who vouch since an epoch before
+--        7… the events, as append.lua tells them; or fields and values of the hash
+-- Tells   'l' if an epoch began.
 
 local time = redis.call('TIME')
 local known = { epoch = tonumber(ARGV[1]), seq = tonumber(ARGV[2]), nonce = ARGV[3] }
+local highest = math.max(known.epoch, known.seq)
+local log = log_at(KEYS[1])
 
-local function reply(kind, why, list)
-  local result = { kind, why, time[1], time[2] }
-  for i = 1, #list do
-    result[4 + i] = list[i]
+-- look says what the follower is to get, and why.
+local function look()
+  local why = known.epoch == 0 and 'following begins' or 'the log began anew'
+  if not log then
+    log = anew(KEYS[1], KEYS[2], time, highest, '1')
+    redis.call('PUBLISH', ARGV[6], 'l')
+    return 'whole', known.epoch == 0 and 'the log begins' or 'the log was lost'
+  elseif moved(log) then
+    log = go_on(KEYS[1], KEYS[2], time, log, highest)
+    redis.call('PUBLISH', ARGV[6], 'l')
+    return 'whole', 'redis began anew'
+  elseif known.epoch == 0 or log.epoch > known.epoch then
+    return 'whole', why
   end
-  return result
-end
-
-local function whole(why)
-  return reply('whole', why, redis.call('HGETALL', KEYS[1]))
-end
-
-local function anew(why)
-  begin(KEYS[1], KEYS[2], time, known.epoch)
-  redis.call('PUBLISH', ARGV[6], 'l')
-  return whole(why)
-end
-
-local state = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'nonce')
-local epoch, seq, nonce = tonumber(state[1]), tonumber(state[2]), state[3]
-if not epoch or not seq or not nonce then
-  return anew(known.epoch == 0 and 'the log begins' or 'the log was lost')
-elseif known.epoch == 0 then
-  return whole('following begins')
-elseif epoch < known.epoch then
-  return anew('the log fell back behind a later one')
-elseif epoch > known.epoch then
-  return whole('the log began anew')
-elseif seq < known.seq or (seq == known.seq and nonce ~= known.nonce) then
-  return anew('the log lost events')
-elseif ARGV[5] == '1' then
-  return whole('events are unreadable')
-elseif seq == known.seq then
-  return reply('same', '', {})
-end
-
--- What the follower applied last must be in the stream too, and be the same: then the rest follows without a gap.
-local from = known.seq == 0 and 1 or known.seq
-local found = redis.call('XRANGE', KEYS[2], ARGV[1] .. '-' .. string.format('%.0f', from), '+', 'COUNT', ARGV[4])
-local events = {}
-for i, item in ipairs(found) do
-  if item[1] ~= ARGV[1] .. '-' .. string.format('%.0f', from + i - 1) then
-    return whole('events are missing')
+  local lost
+  if log.epoch < known.epoch then
+    lost = 'the log fell back behind a later one'
+  elseif log.seq < known.seq or (log.seq == known.seq and log.nonce ~= known.nonce) then
+    lost = 'the log lost events'
+  elseif ARGV[5] == '1' then
+    return 'whole', 'events are unreadable'
+  elseif log.seq == known.seq then
+    return 'same', ''
   end
-  events[i] = item[2][2]
-end
-if known.seq > 0 and #events > 0 then
-  if string.match(events[1], '^e %d+ %d+ (%S+) ') ~= known.nonce then
-    return anew('the log has another past')
+
+  -- What the follower applied last must be in the stream too, and be the same: then the rest follows without a gap.
+  local events = {}
+  if not lost then
+    local from = known.seq == known.epoch and known.seq + 1 or known.seq
+    local found = redis.call('XRANGE', KEYS[2], ARGV[1] .. '-' .. int(from), '+', 'COUNT', ARGV[4])
+    for i, item in ipairs(found) do
+      if item[1] ~= ARGV[1] .. '-' .. int(from + i - 1) then
+        return 'whole', 'events are missing'
+      end
+      events[i] = item[2][2]
+    end
+    if from == known.seq and #events > 0 then
+      if string.match(events[1], '^e %d+ %d+ (%S+) ') ~= known.nonce then
+        lost = 'the log has another past'
+      end
+      table.remove(events, 1)
+    end
   end
-  table.remove(events, 1)
+  if lost then
+    log = anew(KEYS[1], KEYS[2], time, math.max(highest, log.epoch, log.seq), '0')
+    redis.call('PUBLISH', ARGV[6], 'l')
+    return 'whole', lost
+  elseif #events ~= log.seq - known.seq then
+    return 'whole', 'events are missing'
+  end
+  return 'events', 'events were missed', events
 end
-if #events ~= seq - known.seq then
-  return whole('events are missing')
+
+local kind, why, list = look()
+if ARGV[7] ~= '' then
+  local others = living(log.members, millis(time), ARGV[7])
+  redis.call('HSET', KEYS[1], 'members', others .. ARGV[7] .. ' ' .. int(millis(time) + tonumber(ARGV[9])) .. ' ' .. ARGV[8] .. '\n')
 end
-return reply('events', 'events were missed', events)
+local size = redis.call('HLEN', KEYS[1])
+if kind == 'whole' then
+  if size > tonumber(ARGV[10]) then
+    kind = 'large'
+  else
+    list = redis.call('HGETALL', KEYS[1])
+  end
+end
+local result = { kind, why, time[1], time[2], size, quiet(log, time, tonumber(ARGV[9])) }
+for i, one in ipairs(list or {}) do
+  result[6 + i] = one
+end
+return result
