@@ -17,13 +17,14 @@ test("settings are read, and each that cannot be understood is named once", () =
   const env = {
     ISRD_TIMEOUT_MS: "50",
     ISRD_FALLBACK_BYTES: "0",
+    ISRD_NEAR_CACHE_BYTES: "1000",
     ISRD_TOKEN: "s3cret",
     ISRD_APP: " shop ",
     ISRD_LOG: "debug",
   };
   assert.deepEqual(configFrom(env, log), {
     ...DEFAULT_CONFIG,
-    ...{ timeoutMs: 50, fallbackBytes: 0, token: "s3cret", app: "shop", logLevel: "debug" },
+    ...{ timeoutMs: 50, fallbackBytes: 0, nearCacheBytes: 1000, token: "s3cret", app: "shop", logLevel: "debug" },
   });
   assert.deepEqual(log.lines, []);
 

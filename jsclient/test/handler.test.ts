@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import { createServer, get, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { after, afterEach, before, describe, test } from "node:test";
-import type { HostContext, HostGetContext, HostValue } from "../src/next/values.js";
+import { Reason, Status } from "../src/gen/isrd/v1/cache_pb.js";
+import { Kind } from "../src/gen/isrd/v1/entry_pb.js";
+import type { HostAnswer, HostContext, HostGetContext, HostValue } from "../src/next/values.js";
 import { FakeDaemon } from "./support/fake-daemon.js";
 import { type FakeHost, PREVIEW_ID, startHost } from "./support/host.js";
 import { dialMemory } from "./support/memory-transport.js";
@@ -111,6 +113,50 @@ describe("what the daemon is asked", () => {
     assert.equal(daemon.store.leases, 0);
   });
 
+  test("what is uncacheable is rendered without a lease, and its set competes by the base that it was given", async (t) => {
+    const { daemon, host } = scene(t);
+    const base = { epoch: 7n, seq: 1n, token: 5n };
+    daemon.intercept = ({ frame }, answer) => {
+      if (frame.case !== "get") return false;
+      answer({ case: "get", value: { status: Status.MISS, reason: Reason.UNCACHEABLE, base } });
+      return true;
+    };
+    const handler = host.handler();
+    assert.equal(await handler.get("/u", PAGE), null);
+    await handler.set("/u", appPage("x"), hour);
+    const set = daemon.frames("set").at(-1);
+    assert.deepEqual([set?.base?.token, set?.leaseToken, set?.position], [5n, 0n, undefined]);
+  });
+
+  test("what the daemon could not ask its store about is fresh for a moment; a fetch has its true age", async (t) => {
+    const { daemon, host } = scene(t);
+    const version = { epoch: 7n, seq: 1n, token: 1n };
+    daemon.intercept = ({ frame }, answer) => {
+      if (frame.case !== "get") return false;
+      const isFetch = frame.value.key?.name === "/f";
+      const body = { name: "body", data: Buffer.from("x") };
+      const entry = isFetch
+        ? { kind: Kind.FETCH, parts: [body], attributes: { revalidate: "3600" } }
+        : {
+            kind: Kind.APP_ROUTE,
+            status: 200,
+            parts: [body],
+            lifetime: { revalidateSeconds: 3600, expireSeconds: 7200 },
+          };
+      const found = { status: Status.HIT, reason: Reason.STORE_UNAVAILABLE, ageMs: 60_000n };
+      answer({ case: "get", value: { ...found, version, base: version, asOf: daemon.store.position(), entry } });
+      return true;
+    };
+    const age = (answer: HostAnswer | null) => performance.timeOrigin + performance.now() - (answer?.lastModified ?? 0);
+    const page = await host.handler().get("/p", PAGE);
+    assert.deepEqual(page?.cacheControl, { revalidate: 1, expire: 7200 });
+    assert.ok(age(page) < 900);
+    const data = await host.handler().get("/f", { kind: "FETCH" });
+    assert.ok(age(data) >= 60_000 && age(data) < 61_000);
+    await host.handler().get("/p", PAGE);
+    assert.equal(daemon.frames("get").length, 3, "and none is kept");
+  });
+
   test("a stale fetch that is fetched again is written with the base of its get", async (t) => {
     const { daemon, host } = scene(t);
     await host.handler().get("/f", { kind: "FETCH" });
@@ -164,8 +210,46 @@ describe("a request's end", () => {
     });
     assert.equal(await request("/fails"), 500);
     await until("the lease is given back", () => daemon.store.leases === 0);
-    assert.equal(daemon.frames("release").length, 1);
+    assert.deepEqual(
+      daemon.frames("release").map(({ completed }) => completed),
+      [false],
+    );
     assert.equal(host.runtime.client.counters.releases, 1);
+  });
+
+  test("a render that ends well and is not written says so: the next one will end in the same way", async () => {
+    for (const status of [200, 404, 499]) {
+      pages.set(`/${status}`, async (headers) => {
+        assert.equal(await host.handler(headers).get(`/${status}`, PAGE), null);
+        return status;
+      });
+      await request(`/${status}`);
+      await until("the lease is given back", () => daemon.store.leases === 0);
+      assert.equal(daemon.frames("release").at(-1)?.completed, true, `status ${status}`);
+    }
+  });
+
+  test("a render without a lease gives nothing back, however it ends", async () => {
+    const before = daemon.frames("release").length;
+    daemon.intercept = ({ frame }, answer) => {
+      if (frame.case !== "get") return false;
+      const base = { ...daemon.store.position(), token: 5n };
+      answer({ case: "get", value: { status: Status.MISS, reason: Reason.UNCACHEABLE, base } });
+      return true;
+    };
+    for (const [path, status] of [
+      ["/dynamic", 200],
+      ["/broken", 500],
+    ] as const) {
+      pages.set(path, async (headers) => {
+        assert.equal(await host.handler(headers).get(path, PAGE), null);
+        return status;
+      });
+      assert.equal(await request(path), status);
+    }
+    daemon.intercept = undefined;
+    await request("/unknown");
+    assert.equal(daemon.frames("release").length, before);
   });
 
   test("a handler that was given a copy of the headers is found by its asynchronous context", async () => {

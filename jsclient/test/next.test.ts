@@ -82,6 +82,35 @@ describe("what Next.js is told of a response", () => {
   });
 });
 
+describe("what Next.js is told of what the daemon could not ask its store about", () => {
+  const unasked = (options: Partial<Finding>) =>
+    finding({ reason: Reason.STORE_UNAVAILABLE, ageMs: 60_000, ...options });
+
+  test("a page or an image: fresh for a second, the expiry kept", () => {
+    const lifetime = { revalidate: 3600, expire: 7200 };
+    for (const status of [Status.HIT, Status.STALE]) {
+      const page = tellHost(appPage("x"), unasked({ status, lifetime }), {}, NOW);
+      assert.deepEqual([page.lastModified, page.cacheControl], [NOW, { revalidate: 1, expire: 7200 }]);
+      const image = {
+        kind: "IMAGE",
+        etag: "",
+        upstreamEtag: "",
+        buffer: Buffer.of(1),
+        extension: "webp",
+        revalidate: 3600,
+      };
+      const { value } = tellHost(image as HostValue, unasked({ status, lifetime }), {}, NOW);
+      assert.equal((value as { revalidate: number }).revalidate, 1);
+    }
+  });
+
+  test("a fetch: its true age; and old if it is, since a tag may be why", () => {
+    assert.equal(tellHost(fetched("x", [], 3600), unasked({}), {}, NOW).lastModified, NOW - 60_000);
+    const old = tellHost(fetched("x", [], 3600), unasked({ status: Status.STALE }), {}, NOW);
+    assert.ok(NOW - old.lastModified > 3600_000);
+  });
+});
+
 describe("what Next.js is told of a fetch", () => {
   const isStale = (answer: HostAnswer, ctx: { revalidate?: number | false }): boolean =>
     (NOW - answer.lastModified) / 1000 > (ctx.revalidate || (answer.value as { revalidate: number }).revalidate);

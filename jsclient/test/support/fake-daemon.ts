@@ -61,6 +61,8 @@ export class FakeDaemon {
   validityMs = 1000;
   /** A session that ends leaves its leases to be claimed by the next. */
   keepsLeases = false;
+  /** Continues sessions, but keeps back what they have missed. */
+  withholds = false;
   /** Continues no session. */
   forgetful = false;
   readonly #peers = new Map<Peer, Session>();
@@ -228,7 +230,7 @@ export class FakeDaemon {
     const validityMs = this.#promise(session);
     const value = { ...this.#welcome(), sessionId: session.id, leases, resumed: missed !== undefined, validityMs };
     send(peer, 0n, { case: "welcome", value: { ...value, ...this.welcome } });
-    if (missed && missed.length > 0) send(peer, 0n, { case: "events", value: { events: missed } });
+    if (missed && missed.length > 0 && !this.withholds) send(peer, 0n, { case: "events", value: { events: missed } });
   }
 
   #welcome(): Plain<typeof WelcomeSchema> {

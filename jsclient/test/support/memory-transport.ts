@@ -9,13 +9,15 @@ export interface MemoryPeer {
   alive: boolean;
   /** Frames that may lie in the outgoing queue; 0 makes every send fail. */
   queue: number;
+  /** Frames that found the queue full. */
+  refusals: number;
   /** Why a dial fails, if it shall. */
   refuse: Error | undefined;
 }
 
 /** Connects to a fake daemon without a socket: the same bytes, delivered in later turns of the event loop. */
 export function dialMemory(daemon: FakeDaemon): { dial: Dial; peer: MemoryPeer } {
-  const peer: MemoryPeer = { dials: 0, alive: false, queue: Number.POSITIVE_INFINITY, refuse: undefined };
+  const peer: MemoryPeer = { dials: 0, alive: false, queue: Number.POSITIVE_INFINITY, refusals: 0, refuse: undefined };
   const dial: Dial = (_address, { signal }) => {
     peer.dials += 1;
     if (peer.refuse) return Promise.reject(peer.refuse);
@@ -46,7 +48,10 @@ function connect(daemon: FakeDaemon, peer: MemoryPeer): Transport {
       });
       return {
         send: (frame) => {
-          if (peer.queue <= 0) return false;
+          if (peer.queue <= 0) {
+            peer.refusals += 1;
+            return false;
+          }
           setImmediate(() => {
             if (!over) accepted?.receive(frame);
           });
