@@ -1,0 +1,55 @@
+package simulation_test
+
+import "time"
+
+// plan is what a seed is made of. Not every seed has everything: what is rare finds its way only where the rest is quiet.
+type plan struct {
+	plant plant
+	tape  bool
+	// shape, if it is set, is used in place of drawing.
+	shape *struct{}
+
+	daemons, clients, pages, fetches int
+	length                           time.Duration
+	// visits and revalidations are the mean pauses of one client between two of them.
+	visits, revalidations time.Duration
+	slowRedis, slowHop    time.Duration
+	// soft is how many of the revalidations only make stale; longRender, failing, barren and demand of the renders take
+	// long, fail, end without a write, or are asked for.
+	soft, longRender, failing, barren, demand float64
+	faults                                    []fault
+}
+
+// fault is something that goes wrong, again and again.
+type fault struct {
+	name  string
+	every time.Duration // the mean pause
+}
+
+// Time at the end of a seed: for all to settle after it was healed, and for the look at every key.
+const (
+	settled    = 6 * time.Second
+	inspection = 4 * time.Second
+)
+
+func (p *plan) draw(s *schedule) {
+	p.daemons = 1 + s.rng.IntN(3)
+	p.clients = p.daemons + s.rng.IntN(3)
+	p.pages = 1 + s.rng.IntN(3)
+	p.fetches = s.rng.IntN(3)
+	p.length = s.between(3*time.Second, 7*time.Second)
+	p.visits = pick(s, []time.Duration{60, 120, 250, 500}) * time.Millisecond
+	p.revalidations = pick(s, []time.Duration{400, 900, 2000}) * time.Millisecond
+	p.slowRedis = pick(s, []time.Duration{2, 20, 160, 400}) * time.Millisecond
+	p.slowHop = pick(s, []time.Duration{1, 10, 100, 300}) * time.Millisecond
+	p.soft = pick(s, []float64{0, 0.3, 0.7})
+	p.longRender = pick(s, []float64{0, 0.1, 0.3})
+	p.failing = pick(s, []float64{0, 0, 0.2})
+	p.barren = pick(s, []float64{0, 0, 0.2})
+	p.demand = pick(s, []float64{0, 0, 0.1})
+	for _, name := range faultNames {
+		if s.chance(0.3) {
+			p.faults = append(p.faults, fault{name: name, every: s.between(700*time.Millisecond, 4*time.Second)})
+		}
+	}
+}

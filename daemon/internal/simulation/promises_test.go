@@ -1,0 +1,117 @@
+package simulation_test
+
+import (
+	"strings"
+	"time"
+
+	isrdv1 "github.com/isrd/isrd/daemon/gen/isrd/v1"
+)
+
+// told compares what Next.js is told with what was promised when the read began.
+func (h *watch) told(c *client, r read, a answer) {
+	if a.content == nil || r.onDemand {
+		return
+	}
+	now := h.w.now()
+	fresh := a.status == isrdv1.Status_STATUS_HIT
+	fetched := r.key.space == isrdv1.Space_SPACE_FETCH
+	if fetched {
+		if fresh = c.freshFetch(a); !fresh {
+			return // it is fetched again, and served to nobody
+		}
+	}
+	readers := r.soft
+	if a.near {
+		h.counts["near"]++
+		if since, ok := h.unreachable(c.link.lifeLink()); ok && now-since > vouchedFor {
+			h.w.fail(cutOff, "%s serves %s by itself, and its daemon cannot reach Redis since %v", c.name, r.key.name, since)
+		}
+	}
+	if t, bad := r.own.broken(a.content, readers, fresh, now); bad {
+		h.w.fail(noResurrection, "%s was told %v %s %s of tick %d, and has itself revalidated %s: %+v",
+			c.name, a.status, flagOf(a), describe(a.content), a.content.tick, t, r.own[t])
+	}
+	if a.flagged() {
+		return
+	}
+	if t, bad := r.need.broken(a.content, readers, fresh, now); bad {
+		h.w.fail(noResurrection, "%s was told %v %s %s of tick %d; acknowledged before it asked: %s %+v",
+			c.name, a.status, flagOf(a), describe(a.content), a.content.tick, t, r.need[t])
+	}
+}
+
+func flagOf(a answer) string {
+	switch {
+	case a.near:
+		return "(near)"
+	case a.flagged():
+		return "(flagged)"
+	default:
+		return ""
+	}
+}
+
+// describe names content, for people.
+func describe(c *content) string {
+	var b strings.Builder
+	b.WriteString(c.key + "#" + decimal(int64(c.id))) //nolint:gosec // a few hundred
+	for _, n := range c.nested {
+		b.WriteString(" with " + n.key + "#" + decimal(int64(n.id)) + " of tick " + decimal(int64(n.tick))) //nolint:gosec // as above
+	}
+	return b.String()
+}
+
+func (s *stream) lifeLink() *link {
+	if s == nil {
+		return &link{}
+	}
+	return s.life.link
+}
+
+// seen is what the look at the end has found of one page at one client.
+type seen struct {
+	client *client
+	page   *page
+	last   *content
+	at     time.Duration
+}
+
+// inspect has every client read every page again and again, when all has been well for a while.
+func (w *world) inspect() {
+	w.note("inspect")
+	w.plan.failing, w.plan.barren, w.plan.longRender, w.plan.demand = 0, 0, 0, 0
+	w.watch.must = clone(w.watch.acked)
+	w.watch.seen = nil
+	for _, c := range w.clients {
+		for _, p := range w.pages {
+			s := &seen{client: c, page: p}
+			w.watch.seen = append(w.watch.seen, s)
+			until := w.now() + inspection - time.Second
+			var look func()
+			look = func() {
+				c.view(p, false, func(made *content) { s.last, s.at = made, w.now() })
+				if w.now() < until {
+					c.after(w.between(200*time.Millisecond, 400*time.Millisecond), look)
+				}
+			}
+			c.after(w.between(0, 300*time.Millisecond), look)
+		}
+	}
+}
+
+// inspected says whether everything is new.
+func (h *watch) inspected() {
+	for _, s := range h.seen {
+		switch {
+		case len(s.client.outbox.marks) > 0:
+			h.w.fail(everythingIsNew, "%s has revalidations that it could not bring to its daemon", s.client.name)
+		case s.last == nil:
+			h.w.fail(everythingIsNew, "%s was given nothing for %s", s.client.name, s.page.name)
+		default:
+			if t, bad := h.must.broken(s.last, nil, true, h.w.now()); bad {
+				h.w.fail(everythingIsNew, "%s was given %s of tick %d for %s, at %v, and %s %+v was acknowledged",
+					s.client.name, describe(s.last), s.last.tick, s.page.name, s.at, t, h.must[t])
+			}
+		}
+	}
+}

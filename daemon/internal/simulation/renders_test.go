@@ -1,0 +1,219 @@
+package simulation_test
+
+import (
+	"time"
+
+	isrdv1 "github.com/isrd/isrd/daemon/gen/isrd/v1"
+)
+
+// The renders that are open in a process and what a set must carry: jsclient's renders.ts and lease.ts.
+
+// version is an entry's.
+type version struct{ epoch, seq, token uint64 }
+
+func versionOf(v *isrdv1.Version) version {
+	return version{epoch: v.GetEpoch(), seq: v.GetSeq(), token: v.GetToken()}
+}
+
+func (v version) wire() *isrdv1.Version {
+	return &isrdv1.Version{Epoch: v.epoch, Seq: v.seq, Token: v.token}
+}
+
+func (v version) less(o version) bool {
+	if v.epoch != o.epoch {
+		return v.epoch < o.epoch
+	}
+	if v.seq != o.seq {
+		return v.seq < o.seq
+	}
+	return v.token < o.token
+}
+
+// lease is the right to fill a key.
+type lease struct {
+	key   pageKey
+	token uint64
+	open  bool
+}
+
+// begin is where a request began.
+type begin struct {
+	known bool
+	at    place
+}
+
+func (c *client) begin() *begin { return &begin{known: c.follow.known, at: c.follow.at} }
+
+// render is one that a get has set off.
+type render struct {
+	key   pageKey
+	begin *begin
+	base  *version
+	lease *lease
+}
+
+// grant takes note of a lease.
+func (c *client) grant(key pageKey, token uint64) *lease {
+	if token == 0 {
+		return nil
+	}
+	l := &lease{key: key, token: token, open: true}
+	kept := c.leases[:0]
+	for _, old := range c.leases {
+		if old.open {
+			kept = append(kept, old)
+		}
+	}
+	c.leases = append(kept, l)
+	return l
+}
+
+func (c *client) open(r *render) *render {
+	c.renders[r.key.name] = append(c.renders[r.key.name], r)
+	return r
+}
+
+// drop ends a render without a set. False: it was over.
+func (c *client) drop(r *render) bool {
+	all := c.renders[r.key.name]
+	for i, other := range all {
+		if other == r {
+			c.renders[r.key.name] = append(all[:i:i], all[i+1:]...)
+			return true
+		}
+	}
+	return false
+}
+
+// abandon is the end of a render without a set.
+func (c *client) abandon(r *render, completed bool) {
+	if c.drop(r) && r.lease != nil {
+		c.giveLease(r.lease, completed)
+	}
+}
+
+func (c *client) giveLease(l *lease, completed bool) {
+	if l != nil {
+		l.open = false
+		c.release(release{key: l.key, token: l.token, completed: completed})
+	}
+}
+
+// closed is what the renders of a key leave to the set that ends them.
+type closed struct {
+	base  *version
+	at    *place
+	lease *lease
+}
+
+// closeRenders ends the renders of a key.
+func (c *client) closeRenders(key pageKey, b *begin) closed {
+	all := c.renders[key.name]
+	delete(c.renders, key.name)
+	mine := false
+	for _, r := range all {
+		mine = mine || r.begin == b
+	}
+	if !mine {
+		all = append(all, &render{key: key, begin: b})
+	}
+	var out closed
+	for _, r := range all {
+		if r.lease != nil && (out.lease == nil || r.lease.token > out.lease.token) {
+			out.lease = r.lease
+		}
+	}
+	for _, r := range all {
+		if r.lease != nil && r.lease != out.lease {
+			r.lease.open = false
+		}
+	}
+	out.base, out.at = c.lowest(all)
+	return out
+}
+
+// lowest is the version that a set must name: of its renders the lowest.
+func (c *client) lowest(all []*render) (base *version, at *place) {
+	for _, r := range all {
+		switch {
+		case r.base != nil:
+			if base == nil || r.base.less(*base) != (c.w.plan.plant == setWithNewest) {
+				v := *r.base
+				base = &v
+			}
+		case r.begin.known:
+			if at == nil || r.begin.at.before(*at) {
+				p := r.begin.at
+				at = &p
+			}
+		default:
+			return nil, nil
+		}
+	}
+	if base == nil || at == nil {
+		return base, at
+	}
+	if (place{epoch: base.epoch, seq: base.seq}).before(*at) || base.epoch == at.epoch && base.seq == at.seq {
+		return base, nil
+	}
+	return &version{epoch: at.epoch, seq: at.seq, token: base.token}, nil
+}
+
+// set writes content and ends the renders of its key.
+func (c *client) set(key pageKey, made *content, l lifetime, b *begin, then func()) {
+	turn := c.near.begin(key.name)
+	born := c.w.now()
+	ended := c.closeRenders(key, b)
+	if c.bound == nil || c.silent || ended.base == nil && ended.at == nil {
+		c.giveLease(ended.lease, false)
+		then()
+		return
+	}
+	tags := made.all()
+	r := &isrdv1.SetRequest{Key: key.wire(), Entry: entryOf(key, made, tags, l)}
+	asOf := place{}
+	switch {
+	case ended.base != nil:
+		r.Base = ended.base.wire()
+	default:
+		asOf = *ended.at
+		r.Position = asOf.wire()
+	}
+	if ended.lease != nil {
+		r.LeaseToken = ended.lease.token
+	}
+	c.w.note("set", c.name, key.name, made.id, r.GetBase(), r.GetLeaseToken())
+	f := &isrdv1.SessionRequest{Frame: &isrdv1.SessionRequest_Set{Set: r}}
+	c.request(f, clientTimeout, nil, func(answer *isrdv1.SessionResponse) {
+		if ended.lease != nil {
+			if answer == nil && c.bound == nil {
+				c.giveLease(ended.lease, false)
+			}
+			ended.lease.open = false
+		}
+		if s := answer.GetSet(); s.GetOutcome() == isrdv1.Outcome_OUTCOME_ACCEPTED && s.GetVersion() != nil {
+			v := versionOf(s.GetVersion())
+			c.near.fill(answerOf(key.name, made, v, tags, l, born), c.hashOf(key), nil, place{epoch: v.epoch, seq: v.seq}, turn, c.w.plan.plant == fillWithoutAsOf)
+		}
+		then()
+	})
+}
+
+func answerOf(key string, made *content, v version, tags []string, l lifetime, born time.Duration) answer {
+	return answer{key: key, status: isrdv1.Status_STATUS_HIT, content: made, version: v, tags: tags, lifetime: l, bornAt: born}
+}
+
+func entryOf(key pageKey, made *content, tags []string, l lifetime) *isrdv1.Entry {
+	kind := isrdv1.Kind_KIND_APP_PAGE
+	if key.space == isrdv1.Space_SPACE_FETCH {
+		kind = isrdv1.Kind_KIND_FETCH
+	}
+	life := &isrdv1.Lifetime{}
+	if l.revalidate != 0 {
+		life.RevalidateSeconds = &l.revalidate
+	}
+	if l.expire != 0 {
+		life.ExpireSeconds = &l.expire
+	}
+	return &isrdv1.Entry{Kind: kind, Parts: []*isrdv1.Part{{Name: "b", Data: made.body()}}, Lifetime: life, Tags: tags}
+}

@@ -1,0 +1,108 @@
+package simulation_test
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/isrd/isrd/daemon/internal/redisstore"
+)
+
+// eval carries out a script, as one step, and tells those who listen.
+func (w *world) eval(l *link, c *call) ([]any, error) {
+	s := &script{redis: w.redis, now: w.redis.micros(), keys_: c.keys, args: c.args, plant: w.plan.plant}
+	s.check(c.script.Name)
+	w.tape.before(s, c.script)
+	w.watch.before(s, c.script.Name)
+	reply, err := s.perform(c.script.Name)
+	w.watch.after(s, c.script.Name)
+	w.tape.after(reply)
+	if w.trace.text || len(reply) > 0 {
+		w.note("eval", l.name, c.script.Name, fmt.Sprint(brief(c.args)), fmt.Sprint(brief(reply)))
+	}
+	for _, m := range s.told {
+		w.publish(m)
+	}
+	return reply, err
+}
+
+// perform finds the script.
+func (s *script) perform(name string) ([]any, error) {
+	do, ok := map[string]func() []any{
+		"read": s.read, "write": s.write, "release": s.release, "renew": s.renew, "claim": s.claim, "abandon": s.abandon,
+		"append": s.add, "load": s.load, "ack": s.ack, "members": s.members, "prune": s.prune, "restore": s.restore,
+		"ping": func() []any { return nil },
+	}[name]
+	if !ok {
+		return nil, fmt.Errorf("%w: the model has no script %q", redisstore.ErrAnswer, name)
+	}
+	return do(), nil
+}
+
+// publish tells a message to every daemon that listens.
+func (w *world) publish(m message) {
+	for _, d := range w.daemons {
+		if d.life == nil {
+			continue
+		}
+		for _, sub := range d.life.link.subs {
+			if !sub.channels[m.channel] || sub.isBroken() {
+				continue
+			}
+			if w.plan.plant == gapIgnored && m.text[0] == 'e' && w.chance(0.5) {
+				continue // the plant needs it: a message that is lost without a cut
+			}
+			sub.send(redisstore.Message{Channel: m.channel, Payload: m.text})
+		}
+	}
+}
+
+// brief shortens what a script was given or replied, for the trace.
+func brief[T any](list []T) []string {
+	const most = 60
+	short := make([]string, len(list))
+	for i, v := range list {
+		short[i] = fmt.Sprint(v)
+		if len(short[i]) > most {
+			short[i] = short[i][:most/2] + "…" + short[i][len(short[i])-most/2:]
+		}
+	}
+	return short
+}
+
+// restart replaces the server's process: nobody reaches it until it is back, with what it has kept. It has another clock
+// then, if it is another server.
+func (w *world) restart(what string, keys map[string]*stored, skew time.Duration) {
+	w.note("restart", what)
+	w.watch.excuse("restart")
+	w.tape.replaced(keys)
+	before := make(map[*link]condition)
+	for _, l := range w.links() {
+		before[l] = l.is
+		l.change(cut)
+	}
+	w.redis.keys = keys
+	w.watch.lostAll()
+	w.names++
+	w.redis.run = fmt.Sprintf("run%d", w.names)
+	w.redis.offset += skew
+	w.net.hung = false
+	w.net.down = true
+	w.after(w.between(10*time.Millisecond, 700*time.Millisecond), func() {
+		w.net.down = false
+		for _, l := range w.links() {
+			if before[l] == sound || before[l] == hung {
+				l.change(sound)
+			}
+		}
+	})
+}
+
+func (w *world) links() []*link {
+	var all []*link
+	for _, d := range w.daemons {
+		if d.life != nil {
+			all = append(all, d.life.link)
+		}
+	}
+	return all
+}
