@@ -276,11 +276,11 @@ func TestTableUncacheable(t *testing.T) {
 	}
 
 	table = lease.NewTable()
-	if idle(table, now) || idle(table, now) || idle(table, now+within.Milliseconds()) {
+	if idle(table, now) || idle(table, now+1) || idle(table, now+1+within.Milliseconds()) {
 		t.Error("renders far apart count together")
 	}
 	table.Written("k")
-	if idle(table, now+61_000) || idle(table, now+61_000) {
+	if idle(table, now+60_999) || idle(table, now+61_000) {
 		t.Error("renders from before a write count")
 	}
 	if !idle(table, now+61_000) {

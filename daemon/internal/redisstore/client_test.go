@@ -33,7 +33,7 @@ func TestClassify(t *testing.T) {
 				t.Errorf("%v is not %v any more", got, tc.err)
 			}
 			for _, s := range sentinels {
-				if is, want := errors.Is(got, s), s == tc.want; is != want {
+				if is, want := errors.Is(got, s), errors.Is(tc.want, s); is != want {
 					t.Errorf("is %q: %v, want %v", s, is, want)
 				}
 			}
