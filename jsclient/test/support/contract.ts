@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import type { HostAnswer, HostGetContext } from "../../src/next/values.js";
 import type { Dial } from "../../src/transport.js";
+import { breakable } from "./breakable.js";
 import { type FakeHost, PREVIEW_ID, startHost } from "./host.js";
 import { timed, until } from "./until.js";
 import { appPage, fetched, pagesPage, RandomValues, route } from "./values.js";
@@ -28,12 +29,13 @@ export function contract(name: string, start: () => Promise<DaemonUnderTest>): v
     const app = `contract-${process.pid}-${run}`;
     let keys = 0;
     const newKey = (): string => `/route-cache/APP_PAGE/x/$/page-${(keys += 1)}`;
-    const host = (options: { buildId?: string; app?: string; env?: NodeJS.ProcessEnv } = {}): FakeHost => {
+    const host = (options: { buildId?: string; app?: string; env?: NodeJS.ProcessEnv; dial?: Dial } = {}): FakeHost => {
       const env = { ...daemon.env, ISRD_TIMEOUT_MS: "2000", ...options.env };
-      const started = startHost({ app, ...options, dial: daemon.dial, env });
+      const started = startHost({ app, dial: daemon.dial, ...options, env });
       hosts.push(started);
       return started;
     };
+    const nearHits = (one: FakeHost): number => one.runtime.client.counters.nearHits;
     const isFresh = (answer: HostAnswer | null, seconds: number): void => {
       assert.ok(answer);
       const age = performance.timeOrigin + performance.now() - answer.lastModified;
@@ -270,6 +272,75 @@ export function contract(name: string, start: () => Promise<DaemonUnderTest>): v
       const before = b.runtime.session.position?.seq ?? 0n;
       await a.handler().revalidateTag(`events-${before}`);
       await until("the event has arrived", () => (b.runtime.session.position?.seq ?? 0n) > before);
+    });
+
+    test("what is fresh is served from the process, and from no process once it was revalidated", async () => {
+      const [a, b] = [host(), host()];
+      for (let round = 0; round < 20; round++) {
+        const key = newKey();
+        await a.handler().get(key, PAGE);
+        const written = appPage(`${round}`, `t-${key}`);
+        await a.handler().set(key, written, hour);
+        const first = await b.handler().get(key, PAGE);
+        assert.deepStrictEqual(first?.value, written);
+        const before = nearHits(b);
+        await until("it is served without asking", async () => {
+          const again = await b.handler().get(key, PAGE);
+          assert.equal(again?.value, first?.value, "the very object");
+          assert.deepEqual(again?.cacheControl, first?.cacheControl);
+          return nearHits(b) > before;
+        });
+        await a.handler().revalidateTag(`t-${key}`);
+        for (const one of [a, b])
+          assert.equal(await one.handler().get(key, { ...PAGE, isRoutePPREnabled: true }), null);
+      }
+    });
+
+    test("a fetch in the process is served to no reader whose soft tags were revalidated", async () => {
+      const [a, b] = [host(), host()];
+      const key = newKey();
+      const [x, y] = ["x", "y"].map((route) => ({ ...FETCH, softTags: [`_N_T_${key}/${route}`] }));
+      await a.handler().get(key, FETCH);
+      await a.handler().set(key, fetched("1", []), { fetchCache: true });
+      for (let i = 0; i < 3; i++) for (const reader of [x, y]) assert.ok(await b.handler().get(key, reader));
+      await a.handler().revalidateTag(`_N_T_${key}/x`);
+      assert.equal(await b.handler().get(key, x), null);
+      assert.ok(await b.handler().get(key, y));
+    });
+
+    test("a render on demand ends what other processes hold of a page without tags", async () => {
+      const [a, b] = [host(), host()];
+      const key = newKey();
+      await a.handler().get(key, PAGE);
+      await a.handler().set(key, pagesPage("old"), hour);
+      for (let i = 0; i < 2; i++) assert.ok(await b.handler().get(key, PAGE));
+      await a.handler({ "x-prerender-revalidate": PREVIEW_ID }).get(key, PAGE);
+      await a.handler({ "x-prerender-revalidate": PREVIEW_ID }).set(key, pagesPage("new"), hour);
+      await until("the event has arrived", async () => {
+        const answer = await b.handler().get(key, PAGE);
+        return answer?.value?.kind === "PAGES" && answer.value.html === "new";
+      });
+    });
+
+    test("a connection that broke goes on: what was held is good again, what was revalidated meanwhile is gone", async () => {
+      const { dial, cut } = breakable(daemon.dial);
+      const [a, b] = [host(), host({ dial })];
+      const [kept, gone] = [newKey(), newKey()];
+      for (const key of [kept, gone]) {
+        await a.handler().get(key, PAGE);
+        await a.handler().set(key, appPage("1", `t-${key}`), hour);
+      }
+      const value = (await b.handler().get(kept, PAGE))?.value;
+      assert.ok(value && (await b.handler().get(gone, PAGE)));
+      cut();
+      await a.handler().revalidateTag(`t-${gone}`);
+      assert.equal(await b.handler().get(gone, { ...PAGE, isRoutePPREnabled: true }), null);
+      const before = nearHits(b);
+      await until("it is served without asking", async () => {
+        assert.equal((await b.handler().get(kept, PAGE))?.value, value, "the very object");
+        return nearHits(b) > before;
+      });
+      assert.equal(b.runtime.client.counters.unavailable, 0);
     });
   });
 }

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 
 /** Waits until a condition holds, looking each turn; fails with its name after a while. */
-export async function until(what: string, holds: () => boolean, limitMs = 5000): Promise<void> {
+export async function until(what: string, holds: () => boolean | Promise<boolean>, limitMs = 5000): Promise<void> {
   const deadline = performance.now() + limitMs;
-  while (!holds()) {
+  while (!(await holds())) {
     if (performance.now() > deadline) assert.fail(`waited ${limitMs} ms in vain until ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
