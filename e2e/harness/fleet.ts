@@ -1,4 +1,5 @@
-import type { AppName } from "./build.ts";
+import { type AppName, buildOf } from "./build.ts";
+import { Cut } from "./cut.ts";
 import { Daemon } from "./daemon.ts";
 import { Origin } from "./origin.ts";
 import { Redis } from "./redis.ts";
@@ -16,6 +17,10 @@ export const TOPOLOGIES: readonly { topology: Topology; title: string }[] = [
 /** How to run a fleet. */
 export interface FleetOptions {
   readonly topology: Topology;
+  /** How many replicas, at most four. @default 2 */
+  readonly replicas?: number;
+  /** The second daemon reaches Redis by a way that can be cut. */
+  readonly cuttable?: boolean;
   readonly app?: AppName;
   /** The secret of the daemons. */
   readonly token?: string;
@@ -33,57 +38,78 @@ export interface FleetOptions {
   readonly deadlines?: "patient" | "default";
 }
 
+interface Parts {
+  readonly origin: Origin;
+  readonly redis: Redis | undefined;
+  readonly cut: Cut | undefined;
+  readonly daemons: readonly Daemon[];
+  readonly replicas: readonly Replica[];
+}
+
+const LETTERS = "abcd";
 const PATIENT_FLAGS = ["--redis-timeout", "1500ms"];
 const PATIENT_ENV = { ISRD_TIMEOUT_MS: "2000" };
 
-/** Two replicas with all that they need. */
+/** Replicas with all that they need; the one after the other, they are on the daemons in turn. */
 export class Fleet {
   readonly origin: Origin;
   readonly daemons: readonly Daemon[];
-  readonly a: Replica;
-  readonly b: Replica;
+  readonly replicas: readonly Replica[];
   readonly #redis: Redis | undefined;
+  readonly #cut: Cut | undefined;
 
-  private constructor(parts: { origin: Origin; redis: Redis | undefined; daemons: Daemon[]; a: Replica; b: Replica }) {
+  private constructor(parts: Parts) {
     this.origin = parts.origin;
     this.#redis = parts.redis;
+    this.#cut = parts.cut;
     this.daemons = parts.daemons;
-    this.a = parts.a;
-    this.b = parts.b;
+    this.replicas = parts.replicas;
   }
 
   static async start(options: FleetOptions): Promise<Fleet> {
-    const { topology, app = "next16", token, handlerByEnvironment, deadlines = "patient" } = options;
+    const { topology, app = "next16", deadlines = "patient", replicas: count = 2 } = options;
     const patient = deadlines === "patient";
-    const flags = [...(patient ? PATIENT_FLAGS : []), ...(options.flags ?? [])];
     const env = { ...(patient ? PATIENT_ENV : {}), ...options.env };
+    const flags = [...(patient ? PATIENT_FLAGS : []), ...(options.flags ?? [])];
     const origin = await Origin.start();
     const redis = topology === "redis" ? await Redis.start() : undefined;
-    const startDaemon = (name: string) =>
-      Daemon.start({ name: `${topology}-${name}`, redis: redis?.url, token, flags });
-    const first = await startDaemon("daemon-a");
-    const second = topology === "redis" ? await startDaemon("daemon-b") : first;
-    const startReplica = (name: string, daemon: Daemon) =>
+    const cut = redis && options.cuttable ? await Cut.to(redis.url) : undefined;
+    const ways = redis ? [redis.url, cut?.url ?? redis.url] : [undefined];
+    const { token } = options;
+    const startDaemon = (redis: string | undefined, index: number) =>
+      Daemon.start({ name: `${topology}-daemon-${LETTERS[index]}`, redis, token, flags });
+    const daemons = await Promise.all(ways.map(startDaemon));
+    await buildOf(app); // once, if it was not done before
+    const startReplica = (index: number) =>
       Replica.start({
-        name: `${topology}-${name}`,
+        name: `${topology}-next-${LETTERS[index]}`,
         app,
-        address: daemon.address,
+        address: (daemons[index % daemons.length] as Daemon).address,
         originUrl: origin.url,
         env,
-        handlerByEnvironment,
+        handlerByEnvironment: options.handlerByEnvironment,
       });
-    const a = await startReplica("next-a", first);
-    const b = await startReplica("next-b", second);
-    return new Fleet({ origin, redis, daemons: [...new Set([first, second])], a, b });
+    const replicas = await Promise.all(Array.from({ length: count }, (_, index) => startReplica(index)));
+    return new Fleet({ origin, redis, cut, daemons, replicas });
   }
 
-  get replicas(): readonly [Replica, Replica] {
-    return [this.a, this.b];
+  get a(): Replica {
+    return this.replicas[0] as Replica;
+  }
+
+  get b(): Replica {
+    return this.replicas[1] as Replica;
   }
 
   /** The daemon of a replica. */
   daemonOf(replica: Replica): Daemon {
-    return (replica === this.a ? this.daemons[0] : this.daemons.at(-1)) as Daemon;
+    return this.daemons[this.replicas.indexOf(replica) % this.daemons.length] as Daemon;
+  }
+
+  /** The way from the second daemon to Redis, in a fleet that is `cuttable`. */
+  get cut(): Cut {
+    if (!this.#cut) throw new Error("this fleet cannot be cut");
+    return this.#cut;
   }
 
   get redis(): Redis {
@@ -103,6 +129,7 @@ export class Fleet {
     const stopping = [
       () => Promise.all(this.replicas.map((replica) => replica.close())),
       () => Promise.all(this.daemons.map((daemon) => daemon.close())),
+      () => this.#cut?.close(),
       () => this.#redis?.close(),
       () => this.origin.stop(),
     ];

@@ -99,7 +99,8 @@ function toReply(response: http.IncomingMessage, body: Buffer, ms: number): Repl
   };
 }
 
-function markerIn(text: string): Marker | undefined {
+/** The render that a text names, if it names one. */
+export function markerIn(text: string): Marker | undefined {
   const match = MARKER.exec(text);
   if (!match) return undefined;
   return { render: Number(match[1]), version: Number(match[2]), fetched: Number(match[3]) };

@@ -8,12 +8,15 @@ export interface Latch {
   arrived(count: number): Promise<void>;
   /** Answers those that were held, and all that come later at once. */
   release(): void;
+  /** The same, but those that were held are answered with an error: their renders throw. */
+  fail(): void;
 }
 
 interface Held {
   count: number;
-  readonly release: () => void;
-  readonly open: Promise<void>;
+  readonly release: (status: number) => void;
+  /** The status of the answers to those that were held. */
+  readonly open: Promise<number>;
   readonly arrivals: Set<() => void>;
 }
 
@@ -27,6 +30,7 @@ export class Origin {
   readonly #calls = new Map<string, number>();
   readonly #versions = new Map<string, number>();
   readonly #latches = new Map<string, Held>();
+  readonly #begun = new Map<number, number>();
   #lastRender = 0;
 
   static async start(): Promise<Origin> {
@@ -56,6 +60,11 @@ export class Origin {
     return this.#lastRender;
   }
 
+  /** When a render began, as `performance.now()` has it. */
+  begunAt(render: number): number {
+    return this.#begun.get(render) ?? Number.NaN;
+  }
+
   /** Makes the data behind a name new, and returns its version. Versions begin with 1. */
   bump(name: string): number {
     const version = this.#version(name) + 1;
@@ -63,14 +72,21 @@ export class Origin {
     return version;
   }
 
-  /** Holds the answers to a resource, such as `/renders/a/x`. */
+  /**
+   * Holds the answers to a resource, such as `/renders/a/x`. A latch takes the place of an earlier one: what that holds
+   * stays held, and what comes from now on is held by the new.
+   */
   hold(resource: string): Latch {
-    let release = (): void => {};
-    const open = new Promise<void>((resolve) => {
+    let release: (status: number) => void = () => {};
+    const open = new Promise<number>((resolve) => {
       release = resolve;
     });
     const held: Held = { count: 0, release, open, arrivals: new Set() };
     this.#latches.set(resource, held);
+    const end = (status: number): void => {
+      if (this.#latches.get(resource) === held) this.#latches.delete(resource);
+      release(status);
+    };
     return {
       arrived: (count) =>
         new Promise((resolve) => {
@@ -82,16 +98,14 @@ export class Origin {
           held.arrivals.add(check);
           check();
         }),
-      release: () => {
-        if (this.#latches.get(resource) === held) this.#latches.delete(resource);
-        release();
-      },
+      release: () => end(200),
+      fail: () => end(500),
     };
   }
 
   /** Answers all that is held, so that whoever waits for it can end. */
   releaseAll(): void {
-    for (const held of this.#latches.values()) held.release();
+    for (const held of this.#latches.values()) held.release(200);
     this.#latches.clear();
   }
 
@@ -110,11 +124,12 @@ export class Origin {
     const name = resource.slice(resource.lastIndexOf("/") + 1);
     const version = this.#version(name);
     const render = resource.startsWith("/renders/") ? ++this.#lastRender : undefined;
+    if (render !== undefined) this.#begun.set(render, performance.now());
     const held = this.#latches.get(resource);
     if (held) {
       held.count += 1;
       for (const check of [...held.arrivals]) check();
-      await held.open;
+      response.statusCode = await held.open;
     }
     response.setHeader("content-type", "application/json");
     response.end(JSON.stringify({ name, version, render }));

@@ -1,7 +1,7 @@
 // An operator can look inside with nothing but grpcurl.
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
 import { after, before, describe, test } from "node:test";
+import { pageName } from "../harness/backend.ts";
 import { Fleet } from "../harness/fleet.ts";
 import { grpcurl } from "../harness/grpcurl.ts";
 
@@ -36,15 +36,9 @@ describe("grpcurl on the daemon's socket", () => {
     }
   });
 
-  /** The key as Next.js 16.4 makes it: it names the kind, the route that owns the page, and the path. */
-  const nameOf = (path: string) => {
-    const source = createHash("sha256").update("/a/[id]/page").digest("hex");
-    return `/route-cache/APP_PAGE/${source}/$${path}`;
-  };
-
   async function get(path: string) {
     const build = { buildId: await fleet.a.buildId() };
-    const key = { app: "next16", build, space: "SPACE_ROUTE", name: nameOf(path) };
+    const key = { app: "next16", build, space: "SPACE_ROUTE", name: pageName(path) };
     return JSON.parse(
       await grpcurl(socket, ["-d", JSON.stringify({ key, noLease: true })], "isrd.v1.CacheService/Get"),
     );
