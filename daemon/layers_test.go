@@ -33,6 +33,7 @@ var layers = map[string][]string{
 	"internal/queue":  nil,
 	"internal/config": nil,
 	"internal/hub":    {"internal/tag"},
+	"internal/outbox": {"internal/tag"},
 
 	// The core and the interfaces that it needs.
 	"internal/cache":           {"internal/tag", "internal/lease", "internal/codec"},
@@ -55,7 +56,7 @@ var layers = map[string][]string{
 	// What puts them together.
 	"internal/app": {
 		"internal/server", "internal/worker", "internal/redisstore", "internal/memstore", "internal/hub", "internal/cache",
-		"internal/queue", "internal/lease", "internal/codec", "internal/tag", "internal/config",
+		"internal/queue", "internal/lease", "internal/codec", "internal/tag", "internal/config", "internal/outbox",
 	},
 	"internal/cli": {"internal/app", "internal/config", "gen/isrd/v1"},
 

@@ -19,6 +19,7 @@ import (
 	"github.com/isrd/isrd/daemon/internal/config"
 	"github.com/isrd/isrd/daemon/internal/hub"
 	"github.com/isrd/isrd/daemon/internal/memstore"
+	"github.com/isrd/isrd/daemon/internal/outbox"
 	"github.com/isrd/isrd/daemon/internal/redisstore"
 	"github.com/isrd/isrd/daemon/internal/server"
 )
@@ -55,9 +56,13 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 	if err != nil {
 		return nil, err
 	}
+	owed, err := a.openOutbox()
+	if err != nil {
+		return nil, errors.Join(err, a.close())
+	}
 	h := new(hub.Hub)
 	a.cache = cache.New(cache.Config{
-		Store: a.store, Log: a.store, Memory: memory, Embedded: cfg.Redis == "", Publisher: h,
+		Outbox: owed, Store: a.store, Log: a.store, Memory: memory, Embedded: cfg.Redis == "", Publisher: h,
 		LeaseTTL: cfg.LeaseTTL, WaitLimit: cfg.WaitLimit, FetchWaitLimit: cfg.FetchWaitLimit,
 		MaxOutageAge: cfg.MaxOutageAge, MaxEntryBytes: int(cfg.MaxEntryBytes),
 		Logger: log, Registerer: a.registry,
@@ -112,6 +117,18 @@ func (a *App) openStore() (*cache.Memory, error) {
 		return nil, errors.Join(fmt.Errorf("--l1-bytes: %w", err), s.Close())
 	}
 	return memory, nil
+}
+
+// openOutbox gives where revalidations wait for the store; nil: in memory.
+func (a *App) openOutbox() (cache.Outbox, error) {
+	if a.config.StateDir == "" {
+		return nil, nil //nolint:nilnil // there is none, and nothing went wrong
+	}
+	o, err := outbox.Open(a.config.StateDir)
+	if err != nil {
+		return nil, fmt.Errorf("--state-dir: %w", err)
+	}
+	return o, nil
 }
 
 // listen opens every listener, or none.

@@ -56,6 +56,7 @@ func (c *Cache) app(ctx context.Context, name string) (*app, error) {
 	if a == nil && len(c.apps) < maxApps {
 		a = &app{name: name, cache: c, following: make(chan struct{}), moved: make(chan struct{})}
 		a.vouching.born = time.Now()
+		a.inheritOwed()
 		c.apps[name] = a
 		c.begun <- a // there is room for all that there may be
 	}

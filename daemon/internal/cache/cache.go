@@ -22,6 +22,8 @@ type Config struct {
 	Embedded bool
 	// Publisher passes events on to the sessions.
 	Publisher Publisher
+	// Outbox keeps the revalidations that the store has not got; nil: they are lost with the process.
+	Outbox Outbox
 	// LeaseTTL is how long a lease lives. Default 30 s.
 	LeaseTTL time.Duration
 	// WaitLimit is the longest that a read of a page or an image is parked. Default 10 s.

@@ -339,6 +339,42 @@ func TestRevalidationWithoutTheStoreHoldsHereAndIsOwed(t *testing.T) {
 	})
 }
 
+// kept is an outbox that outlives a cache.
+type kept map[string][]tag.Mark
+
+func (k kept) Load(app string) ([]tag.Mark, error)     { return k[app], nil }
+func (k kept) Save(app string, marks []tag.Mark) error { k[app] = marks; return nil }
+
+func TestWhatIsOwedOutlivesTheProcess(t *testing.T) {
+	box := make(kept)
+	next := func(f *fixture) *cache.Cache {
+		memory, err := cache.NewMemory(1 << 20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cache.New(cache.Config{Store: f.flaky, Log: f.log, Memory: memory, Publisher: f.hub, Outbox: box})
+	}
+	bubble(t, false, func(f *fixture) {
+		f.Cache = next(f)
+		f.get(cache.GetRequest{})
+		f.away(cache.ErrUnavailable)
+		f.revalidate(tag.Revalidation{Tag: "a"}, tag.Revalidation{Tag: "b", Soft: true, Expire: tag.ForEver})
+	})
+	if len(box["shop"]) != 2 {
+		t.Fatalf("kept %v", box)
+	}
+	bubble(t, false, func(f *fixture) {
+		f.Cache = next(f)
+		f.get(cache.GetRequest{}) // it is vouched for only with what was owed
+		if n := len(f.log.appended); n != 1 || len(f.log.appended[0]) != 2 {
+			t.Errorf("appended %v", f.log.appended)
+		}
+		if len(box["shop"]) != 0 {
+			t.Errorf("still owed: %v", box)
+		}
+	})
+}
+
 func TestResume(t *testing.T) {
 	bubble(t, true, func(f *fixture) {
 		begin := f.position()

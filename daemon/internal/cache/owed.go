@@ -3,6 +3,9 @@ package cache
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/isrd/isrd/daemon/internal/lease"
@@ -32,22 +35,31 @@ var errOwed = fmt.Errorf("%w, and %d tags wait for it already", ErrUnavailable, 
 func (o *owed) empty() bool { return len(o.marks) == 0 }
 
 // add marks tags at now, in milliseconds by the store's clock: all, or none.
-func (o *owed) add(rs []tag.Revalidation, now int64) error {
-	if len(o.marks)+len(rs) > maxOwed {
+func (o *owed) add(marks []tag.Mark, now int64) error {
+	if len(o.marks)+len(marks) > maxOwed {
 		return errOwed
 	}
 	if o.marks == nil {
 		o.marks = make(map[string]owedMark)
 	}
-	for _, r := range rs {
-		m := owedMark{Mark: r.MarkAt(now), token: lease.NextToken(0, now+1), serial: o.marks[r.Tag].serial + 1}
-		if was, ok := o.marks[r.Tag]; ok && m.Soft {
+	for _, mark := range marks {
+		m := owedMark{Mark: mark, token: lease.NextToken(0, now+1), serial: o.marks[mark.Tag].serial + 1}
+		if was, ok := o.marks[mark.Tag]; ok && m.Soft {
 			m.Soft = was.Soft
 			m.ExpireAt = min(m.ExpireAt, was.ExpireAt)
 		}
-		o.marks[r.Tag] = m
+		o.marks[mark.Tag] = m
 	}
 	return nil
+}
+
+// all are the marks, in the order of their tags.
+func (o *owed) all() []tag.Mark {
+	marks := make([]tag.Mark, 0, len(o.marks))
+	for _, t := range slices.Sorted(maps.Keys(o.marks)) {
+		marks = append(marks, o.marks[t].Mark)
+	}
+	return marks
 }
 
 // judge gives the freshness of content with that token.
@@ -98,9 +110,16 @@ func (o *owed) paid(serials map[string]uint64) {
 // owe keeps revalidations for when the store is back. They hold here when it returns: clients may serve by themselves what
 // they hold until the last proof is over, and get no other while something is owed.
 func (a *app) owe(ctx context.Context, rs []tag.Revalidation) error {
+	now := a.cache.store.Now()
+	marks := make([]tag.Mark, len(rs))
+	for i, r := range rs {
+		marks[i] = r.MarkAt(now)
+	}
 	a.mu.Lock()
-	err := a.owed.add(rs, a.cache.store.Now())
-	a.vouching.owing.Store(!a.owed.empty())
+	err := a.owed.add(marks, now)
+	if err == nil {
+		err = a.keepOwed()
+	}
 	a.mu.Unlock()
 	if err != nil {
 		return err
@@ -112,6 +131,43 @@ func (a *app) owe(ctx context.Context, rs []tag.Revalidation) error {
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("revalidate here: %w", context.Cause(ctx))
+	}
+}
+
+// Outbox keeps what is owed where the next process finds it.
+type Outbox interface {
+	// Load returns what was saved last.
+	Load(app string) ([]tag.Mark, error)
+	// Save keeps these marks and nothing else, durably.
+	Save(app string, marks []tag.Mark) error
+}
+
+// keepOwed notes that something is owed or nothing. The caller holds the app's mutex.
+func (a *app) keepOwed() error {
+	a.vouching.owing.Store(!a.owed.empty())
+	if a.cache.config.Outbox == nil {
+		return nil
+	}
+	if err := a.cache.config.Outbox.Save(a.name, a.owed.all()); err != nil {
+		return fmt.Errorf("keep what is owed to the log: %w", err)
+	}
+	return nil
+}
+
+// inheritOwed takes over what a process before has left.
+func (a *app) inheritOwed() {
+	if a.cache.config.Outbox == nil {
+		return
+	}
+	marks, err := a.cache.config.Outbox.Load(a.name)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err == nil && len(marks) > 0 {
+		err = a.owed.add(marks, a.cache.store.Now())
+		a.vouching.owing.Store(!a.owed.empty())
+	}
+	if err != nil {
+		a.cache.log.Error("revalidations that waited for the store are not taken over", slog.String("app", a.name), slog.Any("error", err))
 	}
 }
 
@@ -133,6 +189,8 @@ func (a *app) payOwed(ctx context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.owed.paid(serials)
-	a.vouching.owing.Store(!a.owed.empty())
+	if err := a.keepOwed(); err != nil { // it is appended again by the next process, which does no harm
+		a.cache.log.ErrorContext(ctx, "forget what was owed", slog.String("app", a.name), slog.Any("error", err))
+	}
 	return nil
 }

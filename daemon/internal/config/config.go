@@ -29,6 +29,8 @@ type Config struct {
 	RedisPool int
 	// RedisTimeout bounds one command.
 	RedisTimeout time.Duration
+	// StateDir keeps revalidations that Redis has not got; empty: they are kept in memory.
+	StateDir string
 	// Apps is the allow-list; empty: every app.
 	Apps []string
 	// Token must be shown by clients; empty: nobody is asked.
@@ -129,7 +131,7 @@ func (c Config) LogValue() slog.Value {
 	}
 	return slog.GroupValue(
 		slog.Any("listen", c.Listen), slog.String("redis", redis), slog.String("redis_prefix", c.RedisPrefix),
-		slog.Any("apps", c.Apps), slog.Bool("token", c.Token != ""), slog.String("l1_bytes", c.L1Bytes.String()),
+		slog.String("state_dir", c.StateDir), slog.Any("apps", c.Apps), slog.Bool("token", c.Token != ""), slog.String("l1_bytes", c.L1Bytes.String()),
 		slog.String("max_entry_bytes", c.MaxEntryBytes.String()), slog.Duration("lease_ttl", c.LeaseTTL),
 		slog.Duration("lease_max", c.LeaseMax), slog.Duration("max_outage_age", c.MaxOutageAge),
 		slog.Duration("wait_limit", c.WaitLimit), slog.Duration("fetch_wait_limit", c.FetchWaitLimit),

@@ -48,6 +48,7 @@ func (c *Config) Register(fs *pflag.FlagSet) {
 	fs.StringVar(&c.RedisPrefix, "redis-prefix", c.RedisPrefix, "what every key and channel begins with")
 	fs.IntVar(&c.RedisPool, "redis-pool", c.RedisPool, "largest number of connections to Redis; 0: ten for each CPU")
 	fs.DurationVar(&c.RedisTimeout, "redis-timeout", c.RedisTimeout, "how long one command to Redis may take")
+	fs.StringVar(&c.StateDir, "state-dir", c.StateDir, "folder for revalidations that Redis has not got, so that they outlive a restart; none: in memory")
 	fs.StringSliceVar(&c.Apps, "app", c.Apps, "serve only this app; may be repeated; none: serve every app")
 	fs.StringVar(&c.Token, "token", c.Token, "secret that clients must show (their ISRD_TOKEN); prefer the environment variable")
 	fs.Var(&c.L1Bytes, "l1-bytes", "memory for entries; without --redis this is the whole cache")
