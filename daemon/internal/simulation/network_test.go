@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -61,7 +62,32 @@ type outcome struct {
 }
 
 func (c *call) order() string {
-	return "c" + c.link.name + " " + c.script.Name + strings.Join(c.keys, " ") + strings.Join(c.args, " ")
+	return "c" + c.link.name + " " + c.script.Name + strings.Join(c.keys, " ") + strings.Join(c.shown(), " ")
+}
+
+// shown are the arguments but for what depends on which of two goroutines was the first: the number of a holder, and the
+// order of tags.
+func (c *call) shown() []string {
+	list := slices.Clone(c.args)
+	from := len(list)
+	switch c.script.Name {
+	case "append", "restore":
+		from = 6
+		if c.script.Name == "append" {
+			list[2], list[5] = "", "" // its nonce, and the marks once more
+		}
+	case "read", "claim", "abandon":
+		for i, a := range list {
+			if holder, _, ok := strings.Cut(a, "#"); ok {
+				list[i] = holder
+			}
+		}
+	}
+	for i := from; i+1 < len(list); i += 2 {
+		list[i], list[i+1] = list[i]+" "+list[i+1], ""
+	}
+	slices.Sort(list[from:])
+	return list
 }
 
 // take sends the command.

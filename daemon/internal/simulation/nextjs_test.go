@@ -102,7 +102,7 @@ func (c *client) renderPage(p *page, r read, a answer, then func(*content)) {
 
 func (c *client) renderTime() time.Duration {
 	if c.w.chance(c.w.plan.longRender) {
-		return c.w.between(500*time.Millisecond, 4*time.Second)
+		return c.w.between(400*time.Millisecond, 2500*time.Millisecond)
 	}
 	return c.w.between(time.Millisecond, 120*time.Millisecond)
 }

@@ -28,8 +28,8 @@ type fault struct {
 
 // Time at the end of a seed: for all to settle after it was healed, and for the look at every key.
 const (
-	settled    = 6 * time.Second
-	inspection = 4 * time.Second
+	settled    = 3500 * time.Millisecond
+	inspection = 1600 * time.Millisecond
 )
 
 func (p *plan) draw(s *schedule) {
@@ -37,9 +37,9 @@ func (p *plan) draw(s *schedule) {
 	p.clients = p.daemons + s.rng.IntN(3)
 	p.pages = 1 + s.rng.IntN(3)
 	p.fetches = s.rng.IntN(3)
-	p.length = s.between(3*time.Second, 7*time.Second)
-	p.visits = pick(s, []time.Duration{60, 120, 250, 500}) * time.Millisecond
-	p.revalidations = pick(s, []time.Duration{400, 900, 2000}) * time.Millisecond
+	p.length = s.between(1500*time.Millisecond, 4*time.Second)
+	p.visits = pick(s, []time.Duration{80, 150, 300, 500}) * time.Millisecond
+	p.revalidations = pick(s, []time.Duration{300, 700, 1500}) * time.Millisecond
 	p.slowRedis = pick(s, []time.Duration{2, 20, 160, 400}) * time.Millisecond
 	p.slowHop = pick(s, []time.Duration{1, 10, 100, 300}) * time.Millisecond
 	p.soft = pick(s, []float64{0, 0.3, 0.7})
@@ -49,7 +49,7 @@ func (p *plan) draw(s *schedule) {
 	p.demand = pick(s, []float64{0, 0, 0.1})
 	for _, name := range faultNames {
 		if s.chance(0.3) {
-			p.faults = append(p.faults, fault{name: name, every: s.between(700*time.Millisecond, 4*time.Second)})
+			p.faults = append(p.faults, fault{name: name, every: s.between(500*time.Millisecond, 3*time.Second)})
 		}
 	}
 }

@@ -27,7 +27,9 @@ func (h *watch) told(c *client, r read, a answer) {
 			h.w.fail(cutOff, "%s serves %s by itself, and its daemon cannot reach Redis since %v", c.name, r.key.name, since)
 		}
 	}
-	if t, bad := r.own.broken(a.content, readers, fresh, now); bad {
+	// What is owed is told from older content by its token, and a render that has no token of its own counts as new: so
+	// an answer that is flagged may be older than what this process has revalidated itself.
+	if t, bad := r.own.broken(a.content, readers, fresh, now); bad && !a.flagged() {
 		h.w.fail(noResurrection, "%s was told %v %s %s of tick %d, and has itself revalidated %s: %+v",
 			c.name, a.status, flagOf(a), describe(a.content), a.content.tick, t, r.own[t])
 	}
@@ -86,12 +88,12 @@ func (w *world) inspect() {
 		for _, p := range w.pages {
 			s := &seen{client: c, page: p}
 			w.watch.seen = append(w.watch.seen, s)
-			until := w.now() + inspection - time.Second
+			until := w.now() + inspection - 600*time.Millisecond
 			var look func()
 			look = func() {
 				c.view(p, false, func(made *content) { s.last, s.at = made, w.now() })
 				if w.now() < until {
-					c.after(w.between(200*time.Millisecond, 400*time.Millisecond), look)
+					c.after(w.between(150*time.Millisecond, 300*time.Millisecond), look)
 				}
 			}
 			c.after(w.between(0, 300*time.Millisecond), look)

@@ -164,7 +164,7 @@ func (c *client) set(key pageKey, made *content, l lifetime, b *begin, then func
 	turn := c.near.begin(key.name)
 	born := c.w.now()
 	ended := c.closeRenders(key, b)
-	if c.bound == nil || c.silent || ended.base == nil && ended.at == nil {
+	if c.link == nil || ended.base == nil && ended.at == nil {
 		c.giveLease(ended.lease, false)
 		then()
 		return

@@ -86,14 +86,16 @@ func (s *schedule) arrive(a arrival) {
 	}
 }
 
-// run lets happen what is due until a time, and whatever that sets off; look is called after every step.
-func (s *schedule) run(until time.Duration, look func()) {
+// run lets happen what is due until a time, and whatever that sets off. look is called after every step; false: enough.
+func (s *schedule) run(until time.Duration, look func() bool) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
 		synctest.Wait()
 		if s.takeIn() {
-			look()
+			if !look() {
+				return
+			}
 			continue
 		}
 		next := until
@@ -113,7 +115,9 @@ func (s *schedule) run(until time.Duration, look func()) {
 		}
 		s.steps++
 		heap.Pop(&s.events).(happening).do() //nolint:errcheck,forcetypeassert // nothing else is in it
-		look()
+		if !look() {
+			return
+		}
 	}
 }
 

@@ -16,9 +16,7 @@ func (w *world) eval(l *link, c *call) ([]any, error) {
 	reply, err := s.perform(c.script.Name)
 	w.watch.after(s, c.script.Name)
 	w.tape.after(reply)
-	if w.trace.text || len(reply) > 0 {
-		w.note("eval", l.name, c.script.Name, fmt.Sprint(brief(c.args)), fmt.Sprint(brief(reply)))
-	}
+	w.note("eval", l.name, c.script.Name, c.keys[:min(len(c.keys), 1)], c.shown(), "->", reply)
 	for _, m := range s.told {
 		w.publish(m)
 	}
@@ -27,15 +25,34 @@ func (w *world) eval(l *link, c *call) ([]any, error) {
 
 // perform finds the script.
 func (s *script) perform(name string) ([]any, error) {
-	do, ok := map[string]func() []any{
-		"read": s.read, "write": s.write, "release": s.release, "renew": s.renew, "claim": s.claim, "abandon": s.abandon,
-		"append": s.add, "load": s.load, "ack": s.ack, "members": s.members, "prune": s.prune, "restore": s.restore,
-		"ping": func() []any { return nil },
-	}[name]
-	if !ok {
+	switch name {
+	case "read":
+		return s.read(), nil
+	case "write":
+		return s.write(), nil
+	case "release":
+		return s.release(), nil
+	case "renew":
+		return s.renew(), nil
+	case "claim":
+		return s.claim(), nil
+	case "abandon":
+		return s.abandon(), nil
+	case "append":
+		return s.add(), nil
+	case "load":
+		return s.load(), nil
+	case "ack":
+		return s.ack(), nil
+	case "members":
+		return s.members(), nil
+	case "prune":
+		return s.prune(), nil
+	case "restore":
+		return s.restore(), nil
+	default:
 		return nil, fmt.Errorf("%w: the model has no script %q", redisstore.ErrAnswer, name)
 	}
-	return do(), nil
 }
 
 // publish tells a message to every daemon that listens.
@@ -54,19 +71,6 @@ func (w *world) publish(m message) {
 			sub.send(redisstore.Message{Channel: m.channel, Payload: m.text})
 		}
 	}
-}
-
-// brief shortens what a script was given or replied, for the trace.
-func brief[T any](list []T) []string {
-	const most = 60
-	short := make([]string, len(list))
-	for i, v := range list {
-		short[i] = fmt.Sprint(v)
-		if len(short[i]) > most {
-			short[i] = short[i][:most/2] + "…" + short[i][len(short[i])-most/2:]
-		}
-	}
-	return short
 }
 
 // restart replaces the server's process: nobody reaches it until it is back, with what it has kept. It has another clock

@@ -31,7 +31,7 @@ type stream struct {
 	waiting []*isrdv1.SessionRequest
 	ready   chan struct{}
 	over    bool
-	sent    int
+	group   int // of frames between which no announcement came: their order is nobody's
 }
 
 var _ isrdv1.CacheService_SessionServer = (*stream)(nil)
@@ -51,11 +51,13 @@ func newStream(w *world, name string, c *client, l *life) *stream {
 // frame is something that the daemon has sent.
 type frame struct {
 	stream *stream
-	number int
+	group  int
 	what   *isrdv1.SessionResponse // nil: the daemon has ended the session
 }
 
-func (f *frame) order() string { return fmt.Sprintf("f%s %06d", f.stream.name, f.number) }
+func (f *frame) order() string {
+	return fmt.Sprintf("f%s %06d %012d", f.stream.name, f.group, f.what.GetId())
+}
 
 // take sends the frame on its way.
 func (f *frame) take() {
@@ -159,8 +161,13 @@ func (s *stream) Recv() (*isrdv1.SessionRequest, error) {
 func (s *stream) Send(f *isrdv1.SessionResponse) error {
 	s.mu.Lock()
 	over := s.over
-	s.sent++
-	next := &frame{stream: s, number: s.sent, what: f}
+	if f.GetId() == 0 {
+		s.group++
+	}
+	next := &frame{stream: s, group: s.group, what: f}
+	if f.GetId() == 0 {
+		s.group++
+	}
 	s.mu.Unlock()
 	if over {
 		return io.ErrClosedPipe
@@ -174,8 +181,7 @@ func (s *stream) serve() {
 	defer s.life.sessions.Done()
 	_ = s.life.service.Session(s) // the client sees that it ended
 	s.mu.Lock()
-	s.sent++
-	last := &frame{stream: s, number: s.sent}
+	last := &frame{stream: s, group: s.group + 1}
 	s.mu.Unlock()
 	s.cancel()
 	s.w.arrive(last)

@@ -164,10 +164,9 @@ func (w *world) boot(i int) {
 
 // play lets the seed run, and then heals everything and looks whether all is well.
 func (w *world) play() {
-	look := func() {
-		if w.broken == nil {
-			w.watch.step()
-		}
+	look := func() bool {
+		w.watch.step()
+		return w.broken == nil
 	}
 	w.faults()
 	w.after(w.plan.length, w.heal)
@@ -193,7 +192,7 @@ func (w *world) shutDown() {
 		d.crash()
 	}
 	w.events = nil
-	w.run(w.now()+20*time.Second, func() {})
+	w.run(w.now()+20*time.Second, func() bool { return true })
 }
 
 // result is what became of a seed.
@@ -206,25 +205,28 @@ type result struct {
 	tape   *tape
 }
 
-func (w *world) result() result {
-	return result{seed: w.seed, steps: w.steps, sum: w.trace.sum, broken: w.broken, tail: w.trace.tail(traceTail), tape: w.tape}
+func (w *world) result(tail int) result {
+	r := result{seed: w.seed, steps: w.steps, sum: w.trace.sum, broken: w.broken, tape: w.tape}
+	if r.broken != nil || tail == 0 {
+		r.tail = w.trace.tail(tail)
+	}
+	return r
 }
 
 // traceTail is how many lines of a failed seed's trace are shown.
 const traceTail = 120
 
-// once runs one seed in the bubble of its test.
-func once(t *testing.T, seed uint64, p plan, text bool) result {
+// once runs one seed in the bubble of its test, with so many lines of its trace.
+func once(t *testing.T, seed uint64, p plan, tail int) result {
 	t.Helper()
 	var r result
 	inBubble(t, seed, func() {
 		w := newWorld(seed, p)
-		w.trace.text = text
 		if p.tape {
 			w.tape = new(tape)
 		}
 		w.play()
-		r = w.result()
+		r = w.result(tail)
 	})
 	return r
 }
