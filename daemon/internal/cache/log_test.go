@@ -339,6 +339,24 @@ func TestRevalidationWithoutTheStoreHoldsHereAndIsOwed(t *testing.T) {
 	})
 }
 
+// What is owed has no place in the log, and a write without a get has no token to be told from it by.
+func TestWriteWithoutAGetIsNotNewerThanWhatIsOwed(t *testing.T) {
+	bubble(t, false, func(f *fixture) {
+		f.get(cache.GetRequest{})
+		began := f.position()
+		f.away(cache.ErrUnavailable)
+		f.revalidate(tag.Revalidation{Tag: "products"})
+		time.Sleep(10 * time.Millisecond)
+		if got := f.write(cache.SetRequest{Entry: entry("old", "products"), Position: began}); got != cache.RefusedInvalidated {
+			f.t.Errorf("a write that began nobody knows when: %v", got)
+		}
+		if got := f.write(cache.SetRequest{Entry: entry("other", "others"), Position: began}); got != cache.Accepted {
+			f.t.Errorf("a write of other tags: %v", got)
+		}
+		f.want(f.get(cache.GetRequest{}), cache.Hit, cache.StoreUnavailable, false, "other")
+	})
+}
+
 // kept is an outbox that outlives a cache.
 type kept map[string][]tag.Mark
 

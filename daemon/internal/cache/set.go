@@ -40,7 +40,7 @@ func (c *Cache) Set(ctx context.Context, r SetRequest) (Outcome, Version, error)
 	e := r.Entry
 	e.Version = c.writeVersion(r)
 	e.Created = c.store.Now()
-	w := write{entry: &e, id: e.Key.ID(), options: WriteOptions{Lease: r.Lease, OnlyIfAbsent: r.OnlyIfAbsent}}
+	w := write{entry: &e, id: e.Key.ID(), begun: r.Base.Token, options: WriteOptions{Lease: r.Lease, OnlyIfAbsent: r.OnlyIfAbsent}}
 	outcome := c.admit(ctx, a, w, r.Durable)
 	if outcome != Accepted {
 		c.free(ctx, w)
@@ -114,7 +114,15 @@ func (c *Cache) vouchFor(ctx context.Context, a *app, w write) bool {
 		return false
 	}
 	verdict := a.judge(w.entry, w.id, nil)
-	return verdict.reason != TagExpired && verdict.reason != Epoch
+	return verdict.reason != TagExpired && verdict.reason != Epoch && !a.owesAfter(w)
+}
+
+// owesAfter reports whether a tag of the write is owed to the log and may have been revalidated while it was rendered.
+// What is owed has no seq yet, so the token of its get decides; a write without one was rendered nobody knows since when.
+func (a *app) owesAfter(w write) bool {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.owed.judge(w.begun, a.cache.store.Now(), w.entry.Tags, []string{w.id.Tag()}) == tag.Expired
 }
 
 // writeLimit bounds one write to the store; the store has its own, shorter bound for each command.

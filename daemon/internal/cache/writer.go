@@ -10,6 +10,7 @@ import (
 type write struct {
 	entry   *Entry
 	id      ID
+	begun   uint64 // the token of the get that it began with; 0: there was none
 	options WriteOptions
 }
 
