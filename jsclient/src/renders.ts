@@ -27,7 +27,10 @@ export interface Render {
 export interface Ended {
   /** The version that the set must carry; never newer than what its content can have seen. */
   readonly base: Version | undefined;
-  /** Stands in for `base` where no get was answered. If both are undefined, nobody knows what the content has seen. */
+  /**
+   * Stands in for `base` where no get was answered. If both are undefined, nobody knows what the content has seen; if both
+   * are there, one of the renders had no base, and the token of the other's says nothing of when it began.
+   */
   readonly position: Position | undefined;
   /** The lease that the set uses, and that whoever has it must end. */
   readonly lease: Lease | undefined;
@@ -136,6 +139,6 @@ function lowestOf(renders: Iterable<Omit<Render, "key">>): Pick<Ended, "base" | 
   }
   if (!base || !position) return { base, position };
   // The token only orders what counts from the same place, and the lowest that was granted is the careful choice.
-  if (comparePositions(position, base) >= 0) return { base, position: undefined };
-  return { base: { ...base, epoch: position.epoch, seq: position.seq }, position: undefined };
+  if (comparePositions(position, base) >= 0) return { base, position };
+  return { base: { ...base, epoch: position.epoch, seq: position.seq }, position };
 }

@@ -3,7 +3,7 @@ import { Backoff } from "./backoff.js";
 import { type Deferred, deferred, within } from "./deadline.js";
 import { Delivery } from "./delivery.js";
 import { dialFirst } from "./dialling.js";
-import { IsrdError, toError, unavailable } from "./errors.js";
+import { toError, unavailable } from "./errors.js";
 import { Following } from "./following.js";
 import type { GetRequestSchema, GetResponse, SetResponse } from "./gen/isrd/v1/cache_pb.js";
 import type { Position } from "./gen/isrd/v1/entry_pb.js";
@@ -180,7 +180,7 @@ export class Session {
       // Whoever comes next need not pay the same: the attempt goes on, but nobody waits for it.
       const reason = `the daemon was not connected within ${timeoutMs} ms`;
       if (this.#state === "connecting") this.#goAway(unavailable(reason));
-      return new IsrdError("timeout", reason);
+      return unavailable(reason); // and not a timeout: nothing was sent, so a lease will not end by itself
     });
     if (!this.#link) throw unavailable(this.#reason);
     return this.#link;

@@ -345,8 +345,14 @@ func TestWriteWithoutAGetIsNotNewerThanWhatIsOwed(t *testing.T) {
 		f.get(cache.GetRequest{})
 		began := f.position()
 		f.away(cache.ErrUnavailable)
-		f.revalidate(tag.Revalidation{Tag: "products"})
+		f.revalidate(tag.Revalidation{Tag: "products"}, tag.Revalidation{Tag: "soft", Soft: true, Expire: tag.ForEver})
 		time.Sleep(10 * time.Millisecond)
+		later := f.get(cache.GetRequest{})
+		for _, t := range []string{"products", "soft"} {
+			if got := f.write(cache.SetRequest{Entry: entry("old", t), Base: later.Base, Position: began}); got != cache.RefusedInvalidated {
+				f.t.Errorf("%s: with the token of another render: %v", t, got)
+			}
+		}
 		if got := f.write(cache.SetRequest{Entry: entry("old", "products"), Position: began}); got != cache.RefusedInvalidated {
 			f.t.Errorf("a write that began nobody knows when: %v", got)
 		}

@@ -17,7 +17,8 @@ type SetRequest struct {
 	// Base is the version that the render began with.
 	Base Version
 	// Position stands in for Base where there was no get. Its zero value is what a session says whose daemon knew no log:
-	// what was rendered then is served only as long as that is so.
+	// what was rendered then is served only as long as that is so. Beside a Base it says that the token of that is another
+	// render's: nobody knows since when the content was rendered.
 	Position tag.Position
 	// Lease is the token of the lease that the write ends; 0: none.
 	Lease uint64
@@ -40,7 +41,7 @@ func (c *Cache) Set(ctx context.Context, r SetRequest) (Outcome, Version, error)
 	e := r.Entry
 	e.Version = c.writeVersion(r)
 	e.Created = c.store.Now()
-	w := write{entry: &e, id: e.Key.ID(), begun: r.Base.Token, options: WriteOptions{Lease: r.Lease, OnlyIfAbsent: r.OnlyIfAbsent}}
+	w := write{entry: &e, id: e.Key.ID(), begun: begunAt(r), options: WriteOptions{Lease: r.Lease, OnlyIfAbsent: r.OnlyIfAbsent}}
 	outcome := c.admit(ctx, a, w, r.Durable)
 	if outcome != Accepted {
 		c.free(ctx, w)
@@ -117,12 +118,21 @@ func (c *Cache) vouchFor(ctx context.Context, a *app, w write) bool {
 	return verdict.reason != TagExpired && verdict.reason != Epoch && !a.owesAfter(w)
 }
 
+// begunAt is the token that tells since when the content was rendered; 0: nobody knows.
+func begunAt(r SetRequest) uint64 {
+	if r.Position != (tag.Position{}) {
+		return 0
+	}
+	return r.Base.Token
+}
+
 // owesAfter reports whether a tag of the write is owed to the log and may have been revalidated while it was rendered.
 // What is owed has no seq yet, so the token of its get decides; a write without one was rendered nobody knows since when.
 func (a *app) owesAfter(w write) bool {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
-	return a.owed.judge(w.begun, a.cache.store.Now(), w.entry.Tags, []string{w.id.Tag()}) == tag.Expired
+	is := a.owed.judge(w.begun, a.cache.store.Now(), w.entry.Tags, []string{w.id.Tag()})
+	return is == tag.Expired || w.begun == 0 && is == tag.Stale
 }
 
 // writeLimit bounds one write to the store; the store has its own, shorter bound for each command.

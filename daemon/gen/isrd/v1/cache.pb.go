@@ -595,7 +595,8 @@ type SetRequest struct {
 	Entry *Entry `protobuf:"bytes,2,opt,name=entry,proto3" json:"entry,omitempty"`
 	// The lowest base of the gets of this key that are open in the caller. Absent: no get came before; position is used.
 	Base *Version `protobuf:"bytes,3,opt,name=base,proto3" json:"base,omitempty"`
-	// The log position when the request began, for a set without a get.
+	// The log position when the request began, for a set without a get. Beside a base it says that one of the renders that
+	// the set ends had no get: the base's token does not say since when the content was rendered.
 	Position *Position `protobuf:"bytes,4,opt,name=position,proto3" json:"position,omitempty"`
 	// The token of the lease that the write ends; 0 if there is none.
 	LeaseToken uint64 `protobuf:"fixed64,5,opt,name=lease_token,json=leaseToken,proto3" json:"lease_token,omitempty"`

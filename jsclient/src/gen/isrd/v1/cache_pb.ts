@@ -263,7 +263,8 @@ export type SetRequest = Message<"isrd.v1.SetRequest"> & {
   base?: Version | undefined;
 
   /**
-   * The log position when the request began, for a set without a get.
+   * The log position when the request began, for a set without a get. Beside a base it says that one of the renders that
+   * the set ends had no get: the base's token does not say since when the content was rendered.
    *
    * @generated from field: isrd.v1.Position position = 4;
    */
