@@ -48,12 +48,17 @@ demo: build ## Four Next.js replicas, without isrd and with it, and a table (ARG
 
 # --- test -------------------------------------------------------------------------------------------------------------
 
-.PHONY: test test-go test-deploy test-client test-demo e2e
+.PHONY: test test-go simulate test-deploy test-client test-demo e2e
 test: ## All that a contributor must pass; logs in out/test
-	@scripts/stages.sh test setup! build! lint test-go test-deploy test-client test-demo e2e
+	@scripts/stages.sh test setup! build! lint test-go simulate test-deploy test-client test-demo e2e
 
 test-go:
 	go test -race -timeout 10m ./...
+
+SEEDS ?= 10000
+SEED ?=
+simulate: ## The daemon under SEEDS (10000) schedules with crashes, cuts and fail-overs; SEED=… shows one of them
+	@scripts/simulate.sh $(if $(SEED),seed $(SEED),$(SEEDS))
 
 test-deploy:
 	cd deploy/check && go test -count=1 ./... # what it reads lies outside the module, so a cached result could be old
