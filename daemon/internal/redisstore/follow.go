@@ -23,14 +23,16 @@ type follow struct {
 	ready    chan struct{} // closed after the first load
 	checked  time.Time     // guarded by bus.mu: when its position was compared last
 
-	turn   chan struct{} // a token: whoever holds it catches up
-	awaits awaits
+	turn     chan struct{} // a token: whoever holds it catches up
+	madeGood uint64        // the epoch to which whoever did has given what it lacked
+	awaits   awaits
 
 	mu       sync.Mutex // held while the follower is told, so that it hears things one at a time and in order
 	position tag.Position
 	loaded   bool
-	whole    bool      // the next load must not rely on events
-	until    time.Time // the follower is vouched for
+	past     map[uint64]uint64 // as it was loaded
+	whole    bool              // the next load must not rely on events
+	until    time.Time         // the follower is vouched for
 }
 
 func newFollow(app string, by cache.Follower) *follow {
@@ -65,7 +67,7 @@ func (f *follow) load(s tag.Snapshot, reason string) {
 	if f.loaded && s.Position.Before(f.position) {
 		return
 	}
-	f.position = s.Position
+	f.position, f.past = s.Position, s.Past
 	f.follower.Load(s, reason)
 	if !f.loaded {
 		f.loaded = true
@@ -91,6 +93,24 @@ func (f *follow) vouched() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return time.Now().Before(f.until)
+}
+
+// member reports whether this daemon may be one of those that are waited for.
+func (f *follow) member() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return time.Now().Before(f.until.Add(cache.Bound))
+}
+
+// explains reports whether the event is one of those that the follower knows.
+func (f *follow) explains(p tag.Position) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if p.Epoch == f.position.Epoch {
+		return p.Seq <= f.position.Seq
+	}
+	known, ok := f.past[p.Epoch]
+	return ok && p.Seq <= known
 }
 
 func (f *follow) vouch(until time.Time) {

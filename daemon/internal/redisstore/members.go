@@ -20,6 +20,8 @@ type members struct {
 	of map[string]member
 	// quiet is until when there may be others, who vouch since an epoch before.
 	quiet time.Time
+	// silent says that there are, or were, some who are waited for without a word from them.
+	silent bool
 }
 
 // member is another daemon.
@@ -32,8 +34,9 @@ type member struct {
 // counted from when the reply was received, which is later: so nobody runs out too early.
 func (f *fields) members(received time.Time) members {
 	text, quiet := f.text(), f.number()
-	now := int64(f.number()*1000 + f.number()/1000)                                                                             //nolint:gosec // a time in milliseconds
-	m := members{of: make(map[string]member), quiet: received.Add(time.Duration(min(quiet, math.MaxInt32)) * time.Millisecond)} //nolint:gosec // bounded on this line
+	now := int64(f.number()*1000 + f.number()/1000) //nolint:gosec // a time in milliseconds
+	m := members{of: make(map[string]member), silent: quiet > 0}
+	m.quiet = received.Add(time.Duration(min(quiet, math.MaxInt32)) * time.Millisecond) //nolint:gosec // bounded on this line
 	for line := range strings.Lines(text) {
 		var (
 			name  string
@@ -49,15 +52,16 @@ func (f *fields) members(received time.Time) members {
 	return m
 }
 
-// left is how long the members, but for the one with that name, may still serve what the events up to seq have invalidated.
-func (m members) left(me string, seq uint64, now time.Time) time.Duration {
-	longest := m.quiet.Sub(now)
+// left is how long the members, but for the one with that name, may still serve what the events up to seq have invalidated,
+// and whether they only may not because their time is over.
+func (m members) left(me string, seq uint64, now time.Time) (longest time.Duration, silent bool) {
+	longest, silent = m.quiet.Sub(now), m.silent
 	for name, one := range m.of {
 		if name != me && one.told < seq {
-			longest = max(longest, one.until.Sub(now))
+			longest, silent = max(longest, one.until.Sub(now)), true
 		}
 	}
-	return longest
+	return longest, silent
 }
 
 // hear notes that a member has acknowledged something.
@@ -68,13 +72,15 @@ func (m members) hear(a acknowledged) {
 	}
 }
 
-// merge takes over what a later look says: who is not there any more has left, or has run out and been told since.
+// merge takes over what a later look says: who is not there any more has left, or has run out.
 func (m members) merge(later members) members {
+	m.silent = m.silent || later.silent
 	for name, one := range m.of {
 		now, there := later.of[name]
 		switch {
 		case !there:
 			delete(m.of, name)
+			m.silent = true
 		case one.told < now.told:
 			m.of[name] = now
 		}
@@ -146,12 +152,13 @@ func (a *awaits) heard(one acknowledged) {
 	a.changed = make(chan struct{})
 }
 
-// left is members.left for an append; false: nothing is known of it.
-func (a *awaits) left(me string, seq uint64) (left time.Duration, changed <-chan struct{}, ok bool) {
+// left is members.left for an append; not ok: nothing is known of it.
+func (a *awaits) left(me string, seq uint64) (left time.Duration, silent bool, changed <-chan struct{}, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	m, ok := a.of[seq]
-	return m.left(me, seq, time.Now()), a.changed, ok
+	left, silent = m.left(me, seq, time.Now())
+	return left, silent, a.changed, ok
 }
 
 func (a *awaits) merge(seq uint64, later members) {
@@ -174,17 +181,39 @@ func (a *awaits) done(seq uint64) {
 	}
 }
 
-// Await implements cache.Log.
+// maxAwait bounds the waiting. A member that lives for longer and tells nobody is broken.
+const maxAwait = 5 * cache.Bound
+
+// Await implements cache.Log. It costs no command if every member acknowledges at once. The error says that somebody may
+// not know the event, or that it is lost: append it again.
 func (s *Store) Await(ctx context.Context, app string, p tag.Position) error {
 	f := s.bus.find(app)
 	if f == nil {
 		return fmt.Errorf("await %v of %q: %w: the log is not followed", p, app, cache.ErrUnavailable)
 	}
 	defer f.awaits.done(p.Seq)
+	ctx, cancel := context.WithTimeout(ctx, maxAwait)
+	defer cancel()
+	silent, err := s.await(ctx, f, p)
+	if err == nil && silent {
+		err = s.confirm(ctx, f, p)
+	}
+	if err != nil {
+		return fmt.Errorf("await %v of %q: %w", p, app, err)
+	}
+	return nil
+}
+
+// await returns when no other member may serve what the event has invalidated. silent: because their time is over, which
+// not all of them have said.
+func (s *Store) await(ctx context.Context, f *follow, p tag.Position) (silent bool, err error) {
 	for {
-		left, changed, ok := f.awaits.left(s.name, p.Seq)
+		if ctx.Err() != nil {
+			return false, fmt.Errorf("%w: %w", cache.ErrUnavailable, context.Cause(ctx))
+		}
+		left, silent, changed, ok := f.awaits.left(s.name, p.Seq)
 		if ok && left <= 0 {
-			return nil
+			return silent, nil
 		}
 		if ok {
 			timer := time.NewTimer(min(left, awaitCheck))
@@ -195,20 +224,32 @@ func (s *Store) Await(ctx context.Context, app string, p tag.Position) error {
 			case <-timer.C:
 			case <-ctx.Done():
 				timer.Stop()
-				return fmt.Errorf("await %v of %q: %w", p, app, context.Cause(ctx))
+				continue
 			}
 			if left <= awaitCheck {
 				continue // it was their last
 			}
 		}
-		now, err := s.members(ctx, app)
+		now, err := s.members(ctx, f.app)
 		if err != nil && !ok {
-			return fmt.Errorf("await %v of %q: %w", p, app, err)
+			return false, err
 		}
 		if err == nil {
 			f.awaits.merge(p.Seq, now)
 		}
 	}
+}
+
+// confirm returns nil if the log has the event. Who was told of it knows it, and brings it back should the log lose it; who
+// was waited out may, in the meantime, have restored a log that was lost, without it.
+func (s *Store) confirm(ctx context.Context, f *follow, p tag.Position) error {
+	if err := s.catchUp(ctx, f); err != nil {
+		return err
+	}
+	if !f.explains(p) {
+		return fmt.Errorf("%w: the log has lost it", cache.ErrUnavailable)
+	}
+	return nil
 }
 
 // members asks who vouches for what it holds.
@@ -241,7 +282,7 @@ func (s *Store) ack(ctx context.Context, app, seq string) error {
 // leave takes this daemon out of the members, so that nobody waits for it.
 func (s *Store) leave(ctx context.Context) {
 	for _, f := range s.bus.all() {
-		if f.vouched() {
+		if f.member() {
 			_ = s.ack(ctx, f.app, leaves) // then it runs out
 		}
 	}

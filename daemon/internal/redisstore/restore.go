@@ -21,16 +21,39 @@ const (
 // makeGood gives a log that is in another epoch what it lost and this follower knows. True: the log is another than
 // theirs now, and must be loaded again. Doing it twice, or by several daemons, does no harm.
 func (s *Store) makeGood(ctx context.Context, f *follow, theirs tag.Snapshot) (bool, error) {
-	mine := f.follower.Snapshot()
-	explained, ok := theirs.Past[mine.Position.Epoch]
-	switch {
-	case ok:
-		return s.appendLacking(ctx, f, lacking(mine, theirs, explained, s.Now()))
-	case mine.Position.Epoch == 0 || len(mine.Records) > maxRestored || theirs.Position.Epoch <= mine.Position.Seq || !f.vouched():
+	if f.madeGood == theirs.Position.Epoch {
 		return false, nil
-	default:
-		return s.restore(ctx, f, mine, theirs)
 	}
+	mine := f.follower.Snapshot()
+	if _, ok := theirs.Past[mine.Position.Epoch]; !ok && f.vouched() && restorable(mine, theirs) {
+		if restored, err := s.restore(ctx, f, mine, theirs); restored || err != nil {
+			return restored, err
+		}
+	}
+	after := common(mine, theirs)
+	if after == 0 {
+		return false, nil
+	}
+	again, err := s.appendLacking(ctx, f, lacking(mine, theirs, after, s.Now()))
+	if err == nil {
+		f.madeGood = theirs.Position.Epoch
+	}
+	return again, err
+}
+
+// restorable reports whether mine can be merged into theirs: all of it was marked before the other log began.
+func restorable(mine, theirs tag.Snapshot) bool {
+	return mine.Position.Epoch != 0 && mine.Position.Seq < theirs.Position.Epoch && len(mine.Records) <= maxRestored
+}
+
+// common is up to where the two have the same events; 0: nowhere. Their own epochs need not know each other: a server that
+// is killed twice may load the same snapshot twice.
+func common(mine, theirs tag.Snapshot) uint64 {
+	most := min(mine.Position.Seq, theirs.Past[mine.Position.Epoch])
+	for epoch, seq := range mine.Past {
+		most = max(most, min(seq, theirs.Past[epoch]))
+	}
+	return most
 }
 
 // lacking gives the marks that mine has after a place and theirs does not cover by marks of its own.

@@ -28,14 +28,20 @@ type Open func(t *testing.T) []Backend
 // Store runs the whole contract.
 func Store(t *testing.T, open Open) {
 	for _, group := range []struct {
-		name  string
-		tests []contractTest
+		name     string
+		tests    []contractTest
+		parallel bool // they wait for a second or two
 	}{
-		{"Entries", entryTests}, {"Leases", leaseTests}, {"Claims", claimTests}, {"Log", logTests},
+		{"Entries", entryTests, false}, {"Leases", leaseTests, false}, {"Claims", claimTests, false}, {"Log", logTests, false}, {"Members", memberTests, true},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			for _, test := range group.tests {
-				t.Run(test.name, func(t *testing.T) { test.run(newFixture(t, open)) })
+				t.Run(test.name, func(t *testing.T) {
+					if group.parallel {
+						t.Parallel()
+					}
+					test.run(newFixture(t, open))
+				})
 			}
 		})
 	}
