@@ -79,6 +79,18 @@ describe("Redis loses keys: two replicas on a daemon each", () => {
     });
   }
 
+  test("the log, while no daemon runs that knows it: what it had revalidated does not come back", async () => {
+    const [page, name] = ["/a/1k-unknown", "1k-unknown"];
+    oneRenderOf(await Promise.all(ask(fleet.replicas, page, 2)));
+    const version = await renew(name, 0); // the old entry is still in Redis
+    await Promise.all(fleet.daemons.map((daemon) => daemon.kill()));
+    assert.equal(await lose("isrd:1:{next16}:log"), 1);
+    await Promise.all(fleet.daemons.map((daemon) => daemon.start()));
+    await Promise.all(fleet.daemons.map((daemon) => daemon.connected(1)));
+    await assertNewEverywhere(fleet.replicas, page, version);
+    oneRenderOf(await Promise.all(ask(fleet.replicas, page)));
+  });
+
   test("the count of a page's renders that ended without a write: the page is rendered once, and cached", async (t) => {
     const page = "/a/1k-idle";
     const build = await fleet.a.buildId();
