@@ -79,7 +79,11 @@ func (c *client) view(p *page, demand bool, then func(*content)) {
 // renderPage renders a page, or joins a render of it.
 func (c *client) renderPage(p *page, r read, a answer, then func(*content)) {
 	if other := c.running[p.name]; other != nil && c.w.chance(0.7) {
-		other.waiting = append(other.waiting, then)
+		// Its set ends the render of this request too. Without one, the end of the response does.
+		other.waiting = append(other.waiting, func(made *content) {
+			c.abandon(a.render, true)
+			then(made)
+		})
 		return
 	}
 	mine := &running{waiting: []func(*content){then}}
@@ -131,7 +135,7 @@ func (c *client) readFetch(p *page, f *fetch, outer read, then func(*content)) {
 			return
 		}
 		if other := c.running[f.name]; other != nil && c.w.chance(0.3) {
-			other.waiting = append(other.waiting, then)
+			other.waiting = append(other.waiting, then) // what it sets ends this one too
 			return
 		}
 		mine := &running{waiting: []func(*content){then}}

@@ -143,10 +143,8 @@ func (w *world) holds(all map[string]*marks, d delivered) {
 		return
 	}
 	slack := 300 * time.Millisecond
-	for _, f := range w.plan.faults {
-		if f.name == "fail-over" {
-			slack = 6 * time.Second
-		}
+	if w.plan.has("fail-over") {
+		slack = 6 * time.Second
 	}
 	hold(all, d.tag, &soft{tick: d.tick, expires: w.now() + time.Duration(d.seconds)*time.Second + slack}, d.tick)
 }

@@ -1,14 +1,14 @@
 package simulation_test
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // plan is what a seed is made of. Not every seed has everything: what is rare finds its way only where the rest is quiet.
 type plan struct {
 	plant plant
 	tape  bool
-	// shape, if it is set, is used in place of drawing.
-	shape *struct{}
-
 	daemons, clients, pages, fetches int
 	length                           time.Duration
 	// visits and revalidations are the mean pauses of one client between two of them.
@@ -26,11 +26,21 @@ type fault struct {
 	every time.Duration // the mean pause
 }
 
-// Time at the end of a seed: for all to settle after it was healed, and for the look at every key.
-const (
-	settled    = 3500 * time.Millisecond
-	inspection = 1600 * time.Millisecond
-)
+// inspection is the time for the look at every key, at the end of a seed.
+const inspection = 1600 * time.Millisecond
+
+// settled is the time for all to settle after it was healed. A daemon that stops keeps the leases of its clients for 5 s,
+// also those that no client claims, because it has sent a set and waits for its answer no longer.
+func (p *plan) settled() time.Duration {
+	if p.has("daemon stops") {
+		return 6 * time.Second
+	}
+	return 3500 * time.Millisecond
+}
+
+func (p *plan) has(name string) bool {
+	return slices.ContainsFunc(p.faults, func(f fault) bool { return f.name == name })
+}
 
 func (p *plan) draw(s *schedule) {
 	p.daemons = 1 + s.rng.IntN(3)

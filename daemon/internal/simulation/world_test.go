@@ -80,9 +80,7 @@ type lifetime struct{ revalidate, expire uint32 }
 
 func newWorld(seed uint64, p plan) *world {
 	w := &world{schedule: newSchedule(seed), seed: seed, plan: p, origin: newOrigin()}
-	if p.shape == nil {
-		w.plan.draw(w.schedule)
-	}
+	w.plan.draw(w.schedule)
 	w.redis = newRedis(w.begun)
 	w.redis.offset = w.between(-time.Hour, time.Hour)
 	w.watch = newWatch(w)
@@ -170,7 +168,7 @@ func (w *world) play() {
 	}
 	w.faults()
 	w.after(w.plan.length, w.heal)
-	w.run(w.plan.length+settled, look)
+	w.run(w.plan.length+w.plan.settled(), look)
 	if w.broken == nil {
 		w.inspect()
 		w.run(w.now()+inspection, look)
@@ -199,34 +197,22 @@ func (w *world) shutDown() {
 type result struct {
 	seed   uint64
 	steps  int
-	sum    uint64
 	broken *violation
-	tail   string
+	trace  trace
 	tape   *tape
+	counts map[string]int
 }
 
-func (w *world) result(tail int) result {
-	r := result{seed: w.seed, steps: w.steps, sum: w.trace.sum, broken: w.broken, tape: w.tape}
-	if r.broken != nil || tail == 0 {
-		r.tail = w.trace.tail(tail)
-	}
-	return r
-}
-
-// traceTail is how many lines of a failed seed's trace are shown.
-const traceTail = 120
-
-// once runs one seed in the bubble of its test, with so many lines of its trace.
-func once(t *testing.T, seed uint64, p plan, tail int) result {
+// once runs one seed in the bubble of its test.
+func once(t *testing.T, seed uint64, p plan) result {
 	t.Helper()
-	var r result
+	var w *world
 	inBubble(t, seed, func() {
-		w := newWorld(seed, p)
+		w = newWorld(seed, p)
 		if p.tape {
 			w.tape = new(tape)
 		}
 		w.play()
-		r = w.result(tail)
 	})
-	return r
+	return result{seed: seed, steps: w.steps, broken: w.broken, trace: w.trace, tape: w.tape, counts: w.watch.counts}
 }

@@ -1,0 +1,42 @@
+package simulation_test
+
+import (
+	"os"
+	"slices"
+	"testing"
+)
+
+// plantSeeds is within how many seeds a planted bug must be found.
+const plantSeeds = 600
+
+// TestPlantedBugsAreFound plants one bug after the other: a simulation that finds none would say that all is well for
+// ever. It runs only where seeds are asked for, as it takes some seconds.
+func TestPlantedBugsAreFound(t *testing.T) {
+	if os.Getenv("ISRD_SIMULATE_SEEDS") == "" {
+		t.Skip("run by make simulate")
+	}
+	var plants []plant
+	for p := range plantNames {
+		plants = append(plants, p)
+	}
+	slices.Sort(plants)
+	shard, shards := shardOf(t)
+	for i, p := range plants {
+		if uint64(i)%shards != shard {
+			continue
+		}
+		t.Run(plantNames[p], func(t *testing.T) { findPlant(t, p) })
+	}
+}
+
+func findPlant(t *testing.T, p plant) {
+	t.Helper()
+	for seed := range uint64(plantSeeds) {
+		r := once(t, seed, plan{plant: p})
+		if r.broken != nil {
+			t.Logf("found by seed %d, in as many: %s", seed, r.broken.promise)
+			return
+		}
+	}
+	t.Errorf("not found within %d seeds", plantSeeds)
+}
