@@ -53,6 +53,7 @@ describe("a daemon that is cut from Redis: four replicas on two daemons, one Red
     const [there, here] = ["1k-cut-0", "1k-cut-1"] as const;
     for (const page of pages) oneRenderOf(await Promise.all(ask(fleet.replicas, page, 2)));
     const load = new Load({ replicas: severed, clients: 4, next: (number) => pages[number % 2] as string });
+    t.after(() => load.stop()); // also if this fails: a replica that is asked without end does not stop
     await load.more(20, TIMEOUT_MS);
     await fleet.cut.cut();
     const over = performance.now() + CUT_MS;
