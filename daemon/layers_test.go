@@ -67,7 +67,7 @@ var layers = map[string][]string{
 
 // fences names what only some packages may import, whatever else they do. A name that ends in "/" means all below it.
 var fences = []fence{
-	{"github.com/redis/", []string{"internal/redisstore", "internal/redisstore/redistest"}, "one package knows Redis"},
+	{"github.com/redis/", []string{"internal/redisstore", "internal/redisstore/redistest", "internal/simulation"}, "one package knows Redis"},
 	{
 		"google.golang.org/grpc", []string{"internal/server", "internal/server/servertest", "internal/cli", "internal/simulation", "gen/isrd/v1"},
 		"the core does not know how it is reached",

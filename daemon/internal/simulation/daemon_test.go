@@ -65,14 +65,15 @@ func (d *daemon) start() {
 	l.service = server.NewService(server.Config{
 		Cache: l.cache, Hub: l.hub, WaitLimit: waitLimit, FetchWaitLimit: fetchWaitLimit, LeaseMax: leaseMax,
 	})
-	var ctx context.Context
-	ctx, l.stopStore = context.WithCancel(context.Background())
+	running, stopStore := context.WithCancel(context.Background())
+	l.stopStore = stopStore
 	go func() {
 		defer close(l.storeDone)
-		_ = store.Run(ctx)
+		_ = store.Run(running)
 		_ = store.Close()
 	}()
-	ctx, l.stopCache = context.WithCancel(context.Background())
+	ctx, stopCache := context.WithCancel(context.Background())
+	l.stopCache = stopCache
 	go func() {
 		defer close(l.cacheDone)
 		_ = l.cache.Run(ctx)

@@ -15,7 +15,7 @@ func (s *script) add() []any {
 	case !ok:
 		log = s.anew(hash, stream, s.number(2), "1")
 		s.publish(channel, "l")
-	case log.server != s.run:
+	case s.run != "" && log.server != s.run:
 		log = s.goOn(hash, stream, log, s.number(2))
 		s.publish(channel, "l")
 	}
@@ -55,8 +55,8 @@ func (s *script) load() []any {
 		kind, why, list = "same", "", nil
 	}
 	if name := s.arg(7); name != "" {
-		others, _, _ := s.living(p.log.members, name)
-		s.hset(s.key(1), "members", others+name+" "+decimal(s.ms()+s.number(9))+" "+s.arg(8)+"\n")
+		others, told, _ := s.living(p.log.members, name)
+		s.hset(s.key(1), "members", others+name+" "+decimal(s.ms()+s.number(9))+" "+decimal(max(number(told), s.number(8)))+"\n")
 	}
 	all := s.hgetall(s.key(1))
 	size := int64(len(all) / 2)
@@ -83,7 +83,7 @@ func (p *loading) look() (kind, why string, list []any) {
 			return "whole", "the log begins", nil
 		}
 		return "whole", "the log was lost", nil
-	case log.server != p.run:
+	case p.run != "" && log.server != p.run:
 		p.log = p.goOn(hash, stream, log, highest)
 		p.publish(channel, "l")
 		return "whole", "redis began anew", nil

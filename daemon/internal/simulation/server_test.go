@@ -78,13 +78,13 @@ func (w *world) publish(m message) {
 func (w *world) restart(what string, keys map[string]*stored, skew time.Duration) {
 	w.note("restart", what)
 	w.watch.excuse("restart")
-	w.tape.replaced(keys)
 	before := make(map[*link]condition)
 	for _, l := range w.links() {
 		before[l] = l.is
 		l.change(cut)
 	}
 	w.redis.keys = keys
+	w.tape.replaced(keys) // after what was on its way when the links broke
 	w.watch.lostAll()
 	w.names++
 	w.redis.run = fmt.Sprintf("run%d", w.names)
