@@ -107,7 +107,7 @@ func (b *bus) session(ctx context.Context) error {
 		<-ctx.Done()
 		_ = ps.Close() // nobody is interested any more
 	})
-	if err := b.subscribe(ctx, ps, b.attach(ps)); err != nil {
+	if err := b.open(ctx, ps); err != nil {
 		return err
 	}
 	begun := time.Now()
@@ -127,25 +127,42 @@ func (b *bus) session(ctx context.Context) error {
 	}
 }
 
-// attach makes ps the connection and returns the channels it must subscribe to.
+// attach makes ps the connection to which apps are added, and returns the channels that were there before.
 func (b *bus) attach(ps Subscription) []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.pubsub = ps
-	return slices.Sorted(maps.Keys(b.channels))
+	return b.names()
 }
 
-// subscribe opens the connection.
-func (b *bus) subscribe(ctx context.Context, ps Subscription, channels []string) error {
+// names gives the channels. The caller holds mu.
+func (b *bus) names() []string { return slices.Sorted(maps.Keys(b.channels)) }
+
+// open opens the connection and subscribes to every channel. Until it is open, nobody else uses it: whoever added an app
+// would wait for as long as that takes.
+func (b *bus) open(ctx context.Context, ps Subscription) error {
 	ctx, cancel := context.WithTimeout(ctx, b.store.config.DialTimeout)
 	defer cancel()
-	if len(channels) > 0 {
-		if err := ps.Subscribe(ctx, channels...); err != nil {
-			return fmt.Errorf("subscribe to %d channels: %w", len(channels), err)
-		}
+	first := b.attach(nil)
+	if err := subscribe(ctx, ps, first); err != nil {
+		return err
 	}
 	if err := ps.Ping(ctx); err != nil {
 		return fmt.Errorf("ping: %w", err)
+	}
+	came := slices.DeleteFunc(b.attach(ps), func(channel string) bool {
+		_, before := slices.BinarySearch(first, channel)
+		return before
+	})
+	return subscribe(ctx, ps, came)
+}
+
+func subscribe(ctx context.Context, ps Subscription, channels []string) error {
+	if len(channels) == 0 {
+		return nil
+	}
+	if err := ps.Subscribe(ctx, channels...); err != nil {
+		return fmt.Errorf("subscribe to %d channels: %w", len(channels), err)
 	}
 	return nil
 }

@@ -101,7 +101,7 @@ type acknowledged struct {
 func parseAcknowledged(text string) (acknowledged, error) {
 	name, seq, _ := strings.Cut(text, " ")
 	if seq == leaves {
-		return acknowledged{name: name, seq: math.MaxUint64}, nil
+		return acknowledged{name: name, seq: gone}, nil
 	}
 	n, err := strconv.ParseUint(seq, 10, 64)
 	if err != nil {
@@ -111,10 +111,13 @@ func parseAcknowledged(text string) (acknowledged, error) {
 }
 
 const (
-	// leaves stands for the seq of a member that leaves.
+	// leaves stands for the seq of a member that leaves, gone for what it has acknowledged then.
 	leaves = "-"
+	gone   = math.MaxUint64
 	// maxAwaits bounds the appends whose members are kept for an Await to come; for older ones it asks.
 	maxAwaits = 1024
+	// maxTold bounds the members whose last word is kept; without it, Await looks for itself.
+	maxTold = 1024
 	// awaitCheck is how often an Await looks for itself: what members say can be lost.
 	awaitCheck = 100 * time.Millisecond
 )
@@ -124,16 +127,20 @@ type awaits struct {
 	mu      *sync.Mutex
 	of      map[uint64]members // by seq
 	order   []uint64
-	changed chan struct{} // closed and replaced when somebody has said something
+	told    map[string]uint64 // what members said last
+	changed chan struct{}     // closed and replaced when somebody has said something
 }
 
 func newAwaits() awaits {
-	return awaits{mu: new(sync.Mutex), of: make(map[uint64]members), changed: make(chan struct{})}
+	return awaits{mu: new(sync.Mutex), of: make(map[uint64]members), told: make(map[string]uint64), changed: make(chan struct{})}
 }
 
 func (a *awaits) add(p tag.Position, m members) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	for name := range m.of { // they may be faster than the append's own reply
+		m.hear(acknowledged{name, a.told[name]})
+	}
 	a.of[p.Seq] = m
 	a.order = append(a.order, p.Seq)
 	if len(a.order) > maxAwaits {
@@ -147,6 +154,12 @@ func (a *awaits) heard(one acknowledged) {
 	defer a.mu.Unlock()
 	for _, m := range a.of {
 		m.hear(one)
+	}
+	if one.seq != gone { // who has left may come again
+		if len(a.told) >= maxTold {
+			clear(a.told)
+		}
+		a.told[one.name] = max(a.told[one.name], one.seq)
 	}
 	close(a.changed)
 	a.changed = make(chan struct{})

@@ -16,6 +16,9 @@ const (
 	maxRestored = 100_000
 	// marksAtOnce is how many marks one event has that says again what a log has lost.
 	marksAtOnce = 1000
+	// sooner is by how much what is said again expires before it had to: the time that passes until it is said is not known,
+	// and it must not be later.
+	sooner = time.Second
 )
 
 // makeGood gives a log that is in another epoch what it lost and this follower knows. True: the log is another than
@@ -70,7 +73,7 @@ func lacking(mine, theirs tag.Snapshot, after uint64, now int64) []tag.Revalidat
 		case m.ExpireAt == tag.Never:
 			again.Expire = tag.ForEver
 		default:
-			again.Expire = time.Duration(max(m.ExpireAt-now, 0)) * time.Millisecond
+			again.Expire = max(time.Duration(m.ExpireAt-now)*time.Millisecond-sooner, 0)
 		}
 		out = append(out, again)
 	}

@@ -162,7 +162,7 @@ func TestWhatAReplicaLackedIsAppendedAgain(t *testing.T) {
 		if n := s.Position.Seq - s.Position.Epoch; n != 1 {
 			t.Errorf("%d events for what one had said", n)
 		}
-		if got := s.Records["soft"].ExpireAt; got > want || got < want-1000 {
+		if got := s.Records["soft"].ExpireAt; got > want || got < want-2000 {
 			t.Errorf("expires %d ms later than it did", got-want)
 		}
 	}

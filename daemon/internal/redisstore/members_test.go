@@ -1,0 +1,36 @@
+package redisstore
+
+import (
+	"testing"
+	"time"
+
+	"github.com/isrd/isrd/daemon/internal/tag"
+)
+
+// What members say arrives on another connection than the reply to an append, and may be faster.
+func TestAcknowledgementBeforeTheAppendReturns(t *testing.T) {
+	reply := func() members {
+		return members{of: map[string]member{"other": {until: time.Now().Add(time.Minute), told: 4}}}
+	}
+	for _, tc := range []struct {
+		name  string
+		said  acknowledged
+		waits bool
+	}{
+		{"of this event", acknowledged{"other", 5}, false},
+		{"of a later one", acknowledged{"other", 6}, false},
+		{"of the one before", acknowledged{"other", 4}, true},
+		{"by somebody else", acknowledged{"stranger", 9}, true},
+		{"a member that came again", acknowledged{"other", gone}, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			a := newAwaits()
+			a.heard(tc.said)
+			a.add(tag.Position{Epoch: 1, Seq: 5}, reply())
+			left, silent, _, ok := a.left("me", 5)
+			if !ok || (left > 0) != tc.waits || silent != tc.waits {
+				t.Errorf("left %v, silent %v, known %v; waits: %v", left, silent, ok, tc.waits)
+			}
+		})
+	}
+}
