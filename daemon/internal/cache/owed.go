@@ -83,7 +83,8 @@ func (o *owed) judge(token uint64, now int64, tags ...[]string) tag.Freshness {
 // asRevalidations gives the marks as they are appended at now. Times go on running while they wait.
 func (o *owed) asRevalidations(now int64) (rs []tag.Revalidation, serials map[string]uint64) {
 	serials = make(map[string]uint64, len(o.marks))
-	for t, m := range o.marks {
+	for _, t := range slices.Sorted(maps.Keys(o.marks)) {
+		m := o.marks[t]
 		r := tag.Revalidation{Tag: t, Soft: m.Soft}
 		switch {
 		case !m.Soft:
