@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/isrd/isrd/daemon/internal/cache"
 	"github.com/isrd/isrd/daemon/internal/cache/cachetest"
@@ -303,13 +302,14 @@ func TestRevalidatingATagDoesNotLookAtKeys(t *testing.T) {
 			t.Errorf("%s was called %d times", c, n)
 		}
 	}
-	if in, out := f.info("total_net_input_bytes")-bytesIn, f.info("total_net_output_bytes")-bytesOut; in+out > rounds*4<<10 {
+	in, out := f.info("total_net_input_bytes")-bytesIn, f.info("total_net_output_bytes")-bytesOut
+	if in+out > rounds*4<<10 {
 		t.Errorf("%d bytes sent and %d received for %d revalidations", in, out, rounds)
 	}
 	if took > 20*time.Millisecond {
 		t.Errorf("a revalidation took %v", took)
 	}
-	t.Logf("a revalidation among 100,000 keys took %v", took)
+	t.Logf("a revalidation among 100,000 keys took %v, %d bytes to Redis and %d from it", took, in/rounds, out/rounds)
 	if got := f.Heard().Snapshot.Records["tag3"].Expired; got != p.Seq {
 		t.Errorf("the tag is expired up to %d, not %d", got, p.Seq)
 	}
@@ -322,30 +322,4 @@ func (f *fleet) info(field string) int {
 		f.Fatal(err)
 	}
 	return n
-}
-
-// The tables of 10,000 tags and of one are loaded alike.
-func TestALargeTableIsLoaded(t *testing.T) {
-	f := newFleet(t)
-	const tags = 10_000
-	rs := make([]tag.Revalidation, 100)
-	var p tag.Position
-	for i := range tags / len(rs) {
-		for j := range rs {
-			rs[j] = tag.Revalidation{Tag: fmt.Sprintf("tag-%d-%d", i, j), Soft: j%2 == 0, Expire: time.Hour}
-		}
-		var err error
-		if p, err = f.other.Append(t.Context(), "shop", rs); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want := f.AwaitPosition(t, p).Snapshot
-	late := start(t, redisstore.Config{URL: f.server.URL()})
-	r := cachetest.NewRecorder(t)
-	if err := late.Follow(t.Context(), "shop", r); err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(want, r.Heard().Snapshot, cmpopts.EquateEmpty()); diff != "" || len(want.Records) != tags {
-		t.Errorf("%d records; a late follower differs:\n%.1000s", len(want.Records), diff)
-	}
 }

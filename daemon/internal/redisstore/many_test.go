@@ -5,9 +5,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
 	"github.com/isrd/isrd/daemon/internal/cache/cachetest"
 	"github.com/isrd/isrd/daemon/internal/redisstore"
 	"github.com/isrd/isrd/daemon/internal/redisstore/redistest"
+	"github.com/isrd/isrd/daemon/internal/tag"
 )
 
 // A daemon that serves one app asks Redis little while nothing happens.
@@ -44,4 +48,30 @@ func TestManyAppsAreCheckedInTurn(t *testing.T) {
 	// The last one has its turn too.
 	server.CLI("FLUSHALL")
 	r.Await(t, "that the log was lost", func(h cachetest.Heard) bool { return len(h.Loads) == 2 })
+}
+
+// The tables of 10,000 tags and of one are loaded alike.
+func TestALargeTableIsLoaded(t *testing.T) {
+	f := newFleet(t)
+	const tags = 10_000
+	rs := make([]tag.Revalidation, 100)
+	var p tag.Position
+	for i := range tags / len(rs) {
+		for j := range rs {
+			rs[j] = tag.Revalidation{Tag: fmt.Sprintf("tag-%d-%d", i, j), Soft: j%2 == 0, Expire: time.Hour}
+		}
+		var err error
+		if p, err = f.other.Append(t.Context(), "shop", rs); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := f.AwaitPosition(t, p).Snapshot
+	late := start(t, redisstore.Config{URL: f.server.URL()})
+	r := cachetest.NewRecorder(t)
+	if err := late.Follow(t.Context(), "shop", r); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, r.Heard().Snapshot, cmpopts.EquateEmpty()); diff != "" || len(want.Records) != tags {
+		t.Errorf("%d records; a late follower differs:\n%.1000s", len(want.Records), diff)
+	}
 }
