@@ -11,6 +11,8 @@ export class Delivery {
   readonly #log: Log;
   readonly #acknowledged: (position: Position | undefined) => void;
   readonly #outbox = new Outbox();
+  /** What the daemon has taken and cannot pass on: its store is away. It keeps it too, but may not live as long. */
+  readonly #owed = new Outbox();
   #retry: NodeJS.Timeout | undefined;
 
   /** `acknowledged` is told the place in the log of each batch that the daemon has taken. */
@@ -19,9 +21,22 @@ export class Delivery {
     this.#acknowledged = acknowledged;
   }
 
-  /** How many tags wait. */
+  /** How many tags do not hold in the whole fleet yet. */
   get waiting(): number {
+    return this.#outbox.size + this.#owed.size;
+  }
+
+  /** How many tags the daemon has not answered for. */
+  get unanswered(): number {
     return this.#outbox.size;
+  }
+
+  /** What the last daemon could not pass on waits for an answer again. */
+  recall(): void {
+    for (let batch = this.#owed.take(); batch.marks.length > 0; batch = this.#owed.take()) {
+      this.#outbox.add(batch.marks);
+      this.#owed.settle(batch);
+    }
   }
 
   remember(marks: readonly TagMark[]): void {
@@ -30,7 +45,7 @@ export class Delivery {
       this.#log.warnSeldom("outbox", `${lost} revalidated tags are lost: too many others wait for the daemon`);
   }
 
-  /** Sends everything that waits. Rejects at the first failure; nothing is forgotten then. */
+  /** Sends everything that waits for an answer. Rejects at the first failure; nothing is forgotten then. */
   async sendAll(link: Link, timeoutMs: number): Promise<void> {
     for (let batch = this.#outbox.take(); batch.marks.length > 0; batch = this.#outbox.take()) {
       await this.#send(link, batch, timeoutMs);
@@ -58,6 +73,7 @@ export class Delivery {
   #sendLater(link: Link, timeoutMs: number): void {
     clearTimeout(this.#retry);
     this.#retry = setTimeout(() => {
+      this.recall();
       if (link.open) this.sendAll(link, timeoutMs).catch(() => this.#sendLater(link, timeoutMs));
     }, RETRY_MS).unref();
   }
@@ -66,7 +82,13 @@ export class Delivery {
     const revalidations = batch.marks.map((mark) => ({ ...mark }));
     try {
       const frame = await link.request({ case: "revalidate", value: { revalidations } }, { timeoutMs });
-      if (frame.case === "revalidate") this.#acknowledged(frame.value.position);
+      if (frame.case === "revalidate") {
+        this.#acknowledged(frame.value.position);
+        if (!frame.value.fleetWide) {
+          this.#owed.add(batch.marks);
+          this.#sendLater(link, timeoutMs);
+        }
+      }
     } catch (error) {
       if (!(error instanceof RefusedError) || error.grpcCode !== GrpcCode.INVALID_ARGUMENT) throw error;
       // One tag that the daemon cannot take must not cost the others.

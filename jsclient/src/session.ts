@@ -20,7 +20,7 @@ import type { SessionOptions, SessionState } from "./session-options.js";
 import type { Transport, UnaryMethod } from "./transport.js";
 
 const DIAL_TIMEOUT_MS = 1000;
-/** A connection that has been silent for so long is given up. Until then it may go on where it stopped, leases and all. */
+/** A connection that has been silent for so long is given up; until then it may go on where it stopped. */
 const SILENCE_LIMIT_MS = 10_000;
 const DRAIN_LIMIT_MS = 30_000;
 
@@ -247,8 +247,9 @@ export class Session {
 
   /** Sends what waits in the outbox; when the daemon has it, requests go through. */
   async #becomeReady(link: Link): Promise<void> {
+    this.#delivery.recall();
     // What is revalidated in the turn after the last batch belongs to nobody else: looked at again until nothing waits.
-    while (this.#delivery.waiting > 0) await this.#delivery.sendAll(link, this.#options.revalidateTimeoutMs);
+    while (this.#delivery.unanswered > 0) await this.#delivery.sendAll(link, this.#options.revalidateTimeoutMs);
     if (link !== this.#bound) throw unavailable("the connection ended");
     clearTimeout(this.#timer);
     this.#link = link;

@@ -682,3 +682,33 @@ describe("writing", () => {
     assert.deepEqual([key?.space, key?.name, key?.app, key?.build], [Space.ROUTE, "/page", "", undefined]);
   });
 });
+
+describe("a revalidation that the daemon cannot pass on", () => {
+  const tags = (daemon: FakeDaemon): string[][] =>
+    daemon.frames("revalidate").map(({ revalidations }) => revalidations.map(({ tag }) => tag));
+
+  test("returns at the first answer, and is sent again until it holds in the fleet", async (t) => {
+    const { daemon, host } = await ready(t);
+    daemon.storeAway = true;
+    const { ms } = await timed(() => host.handler().revalidateTag("products"));
+    assert.ok(ms < 500, `returned after ${ms} ms`);
+    assert.equal(host.runtime.session.undelivered, 1);
+    await until("it is sent again", () => tags(daemon).length >= 2);
+    daemon.storeAway = false;
+    await until("it holds", () => host.runtime.session.undelivered === 0);
+    assert.deepEqual([...new Set(tags(daemon).flat())], ["products"]);
+  });
+
+  test("is sent to the next daemon before anything is read there", async (t) => {
+    const { daemon, host } = await ready(t);
+    daemon.storeAway = true;
+    await host.handler().revalidateTag("products");
+    const before = tags(daemon).length;
+    daemon.disconnectAll();
+    await until("the end is known", () => host.runtime.session.state !== "ready");
+    await host.handler().get("/page", PAGE);
+    assert.ok(tags(daemon).length > before, "the new session began with it");
+    assert.equal(host.runtime.session.state, "ready", "that it does not hold in the fleet keeps nobody waiting");
+    assert.equal(host.runtime.session.undelivered, 1);
+  });
+});

@@ -133,6 +133,9 @@ export class FakeDaemon {
   }
 
   /** Marks tags, as if another process had. */
+  /** Revalidations hold here only. */
+  storeAway = false;
+
   revalidate({ revalidations }: { revalidations: readonly Marked[] }): void {
     this.#publish(this.store.revalidate(revalidations));
   }
@@ -213,7 +216,7 @@ export class FakeDaemon {
 
   #acknowledge(answer: (frame: ResponseFrame) => void): void {
     const position = this.store.position();
-    this.#await(position.seq, () => answer({ case: "revalidate", value: { position, fleetWide: true } }));
+    this.#await(position.seq, () => answer({ case: "revalidate", value: { position, fleetWide: !this.storeAway } }));
   }
 
   #hello({ app, build, token, resume }: Hello, peer: Peer, session: Session): void {
