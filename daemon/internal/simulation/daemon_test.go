@@ -50,6 +50,9 @@ func (d *daemon) start() {
 	w.note("start", name)
 	l := &life{w: w, name: name, hub: new(hub.Hub), cacheDone: make(chan struct{}), storeDone: make(chan struct{})}
 	l.link = &link{w: w, name: name, slow: w.plan.slowRedis}
+	if w.net.down {
+		l.link.is, l.link.since = cut, w.now()
+	}
 	store, err := redisstore.New(redisstore.Config{Server: l.link, Name: name, Coder: plain{}, Random: randomOf(w.rng)})
 	if err != nil {
 		panic(err)

@@ -9,7 +9,7 @@ import (
 var faultNames = []string{
 	"cut", "hang", "redis hangs", "redis restarts", "redis loses all", "fail-over", "evict entry", "evict lease", "evict log",
 	"evict stream", "daemon crashes", "daemon stops", "client crashes", "client stalls", "session breaks", "session hangs",
-	"subscription breaks",
+	"subscription breaks", "messages lag",
 }
 
 // faults plans what goes wrong.
@@ -90,6 +90,12 @@ func (w *world) hitClient(name string, c *client, d *daemon, while time.Duration
 			s.change(hung)
 			w.after(while, func() { s.change(sound) })
 		}
+	case "messages lag":
+		if d.life != nil {
+			l := d.life.link
+			l.lag = w.between(10*time.Millisecond, 400*time.Millisecond)
+			w.after(while, func() { l.lag = 0 })
+		}
 	case "subscription breaks":
 		if d.life != nil {
 			for _, s := range d.life.link.subs {
@@ -130,11 +136,13 @@ func (w *world) failOver(lag time.Duration) {
 		return
 	}
 	w.net.replica = w.redis.replica()
+	asOf := w.now()
 	w.tape.snapshot()
 	w.after(lag, func() {
 		keys := w.net.replica
 		w.net.replica = nil
 		if !w.net.down {
+			w.watch.failedOver(asOf)
 			w.restart("fail-over", keys, w.between(-1500*time.Millisecond, 1500*time.Millisecond))
 		}
 	})

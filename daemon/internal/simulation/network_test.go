@@ -36,6 +36,7 @@ type link struct {
 	// since is when is changed.
 	since time.Duration
 	slow  time.Duration // what a command takes at most, one way
+	lag   time.Duration // what messages take longer
 	dead  bool          // the daemon is no more: nothing of it gets out
 	calls []*call       // those under way
 	subs  []*subscription

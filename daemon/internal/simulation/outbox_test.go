@@ -47,6 +47,7 @@ func (c *client) remember(tag string, tick uint64, expire *time.Duration) {
 func (c *client) revalidate(tag string, expire *time.Duration, then func()) {
 	tick := c.w.origin.change()
 	c.w.note("revalidate", c.name, tag, tick, expire != nil)
+	hold(c.w.watch.issued, tag, nil, tick)
 	c.near.forget([]string{tag})
 	c.remember(tag, tick, expire)
 	if c.link == nil {

@@ -7,13 +7,14 @@ import (
 
 // plan is what a seed is made of. Not every seed has everything: what is rare finds its way only where the rest is quiet.
 type plan struct {
-	plant plant
-	tape  bool
+	plant                            plant
+	tape                             bool
 	daemons, clients, pages, fetches int
 	length                           time.Duration
 	// visits and revalidations are the mean pauses of one client between two of them.
 	visits, revalidations time.Duration
 	slowRedis, slowHop    time.Duration
+	slowHops              float64 // how many of them
 	// soft is how many of the revalidations only make stale; longRender, failing, barren and demand of the renders take
 	// long, fail, end without a write, or are asked for.
 	soft, longRender, failing, barren, demand float64
@@ -49,9 +50,10 @@ func (p *plan) draw(s *schedule) {
 	p.fetches = s.rng.IntN(3)
 	p.length = s.between(1500*time.Millisecond, 4*time.Second)
 	p.visits = pick(s, []time.Duration{80, 150, 300, 500}) * time.Millisecond
-	p.revalidations = pick(s, []time.Duration{300, 700, 1500}) * time.Millisecond
+	p.revalidations = pick(s, []time.Duration{200, 500, 1500}) * time.Millisecond
 	p.slowRedis = pick(s, []time.Duration{2, 20, 160, 400}) * time.Millisecond
-	p.slowHop = pick(s, []time.Duration{1, 10, 100, 300}) * time.Millisecond
+	p.slowHop = pick(s, []time.Duration{1, 10, 100, 500}) * time.Millisecond
+	p.slowHops = pick(s, []float64{0.02, 0.02, 0.2})
 	p.soft = pick(s, []float64{0, 0.3, 0.7})
 	p.longRender = pick(s, []float64{0, 0.1, 0.3})
 	p.failing = pick(s, []float64{0, 0, 0.2})

@@ -82,6 +82,7 @@ type seen struct {
 func (w *world) inspect() {
 	w.note("inspect")
 	w.plan.failing, w.plan.barren, w.plan.longRender, w.plan.demand = 0, 0, 0, 0
+	w.watch.broughtBack()
 	w.watch.must = clone(w.watch.acked)
 	w.watch.seen = nil
 	for _, c := range w.clients {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/isrd/isrd/daemon/internal/redisstore"
 )
@@ -29,6 +30,7 @@ func newSubscription(l *link, number int) *subscription {
 	s := &subscription{link: l, number: number, ready: make(chan struct{}, 1)}
 	p := pipe{s: l.w.schedule, delay: l.delay, hung: func() bool { return l.is == hung || l.w.net.hung }}
 	s.goes, s.comes = p, p
+	s.comes.delay = func() time.Duration { return l.lag + l.delay() }
 	return s
 }
 

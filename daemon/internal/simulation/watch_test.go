@@ -36,11 +36,19 @@ type watch struct {
 	acked   map[string]*marks
 	holders map[string]*holder // by the name of the key
 	ends    map[string]time.Duration
-	version string // of the entry before a script
-	text    string // and all of it
+	version string                   // of the entry before a script
+	text    string                   // and all of it
+	stored  map[string]time.Duration // when the entry at a Redis key was written
+	issued  map[string]*marks        // what anybody has revalidated, acknowledged or not
+	// demanded are the keys that were rendered on demand, and so marked.
+	demanded map[string]bool
+	// shaken says that something has happened to the log.
+	shaken  bool
 	streams []*stream
 	counts  map[string]int
 	must    required // at the end
+	history []acknowledged
+	atRisk  []*atRisk
 	seen    []*seen
 }
 
@@ -72,6 +80,7 @@ func newWatch(w *world) *watch {
 	return &watch{
 		w: w, acked: make(map[string]*marks), holders: make(map[string]*holder),
 		ends: make(map[string]time.Duration), counts: make(map[string]int),
+		stored: make(map[string]time.Duration), issued: make(map[string]*marks), demanded: make(map[string]bool),
 	}
 }
 
@@ -82,6 +91,9 @@ func (h *watch) asked(s *stream, f *isrdv1.SessionRequest) {
 		h.streams = append(h.streams, s)
 	case *isrdv1.SessionRequest_Get:
 		s.open[f.GetId()] = &asked{at: h.w.now(), frame: f, demand: frame.Get.GetOnDemand()}
+		if frame.Get.GetOnDemand() {
+			h.demanded[frame.Get.GetKey().GetName()] = true
+		}
 	case *isrdv1.SessionRequest_Revalidate:
 		s.open[f.GetId()] = &asked{at: h.w.now(), frame: f, marks: s.client.delivering}
 	case *isrdv1.SessionRequest_Set:
@@ -107,7 +119,12 @@ func (h *watch) end(key string, token uint64) {
 }
 
 // excuse ends all that is promised only while nothing happens.
-func (h *watch) excuse(string) {
+func (h *watch) excuse(what string) {
+	switch what {
+	case "evict entry", "evict lease", "cut", "hang", "redis hangs":
+	default:
+		h.shaken = true
+	}
 	for _, r := range h.holders {
 		r.done = true
 	}
@@ -125,7 +142,7 @@ func (h *watch) sent(s *stream, f *isrdv1.SessionResponse) {
 		if a != nil && frame.Revalidate.GetFleetWide() {
 			for _, m := range a.marks {
 				h.w.note("acked", m.tag, m.tick, m.soft)
-				h.w.holds(h.acked, m)
+				h.acknowledge(m)
 			}
 		}
 	}
@@ -164,6 +181,7 @@ func (h *watch) answered(s *stream, a *asked, r *isrdv1.GetResponse) {
 // granted looks at a lease that a daemon hands out.
 func (h *watch) granted(s *stream, a *asked, key string, token uint64) {
 	now := h.w.now()
+	h.wasted(s, a, key)
 	if before := h.holders[key]; before != nil && !before.done && !before.stream.ended && !a.demand && before.token < token {
 		if now-before.since < leaseMax-leaseTTL {
 			h.w.fail(oneRegeneration, "%s was granted %s with %d, and %s has it since %v with %d",
@@ -273,6 +291,9 @@ func (h *watch) written(s *script) {
 	text, ok := s.text(s.key(1))
 	if !ok {
 		return
+	}
+	if text != h.text {
+		h.stored[s.key(1)] = h.w.now()
 	}
 	// What was lost may be written again, also with the other content of two writes that competed under one version.
 	_, version, _ := s.head(s.key(1))

@@ -134,7 +134,7 @@ func (w *world) lifetime() lifetime {
 // hop is how long a frame takes between a client and a daemon.
 func (w *world) hop() time.Duration {
 	d := w.between(20*time.Microsecond, 300*time.Microsecond)
-	if w.chance(0.02) {
+	if w.chance(w.plan.slowHops) {
 		d += w.between(0, w.plan.slowHop)
 	}
 	return d
