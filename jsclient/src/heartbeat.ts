@@ -9,6 +9,8 @@ export interface HeartbeatOptions {
   readonly heardAt: () => number;
   /** The peer has answered no ping, and said nothing else either. */
   readonly silent: () => void;
+  /** Counts milliseconds, never jumps. @default performance.now */
+  readonly now?: () => number;
 }
 
 /** A timer that fires so much later than it should tells that this thread was busy, not that the daemon was. */
@@ -23,14 +25,17 @@ const MIN_SILENCE_MS = 1000;
  */
 export class Heartbeat {
   readonly #options: HeartbeatOptions;
+  readonly #now: () => number;
   readonly #timer: NodeJS.Timeout;
   /** When this thread last looked. */
-  #lookedAt = performance.now();
+  #lookedAt: number;
   /** The ping that is not yet answered. */
   #open: { readonly id: bigint; readonly sentAt: number } | undefined;
 
   constructor(options: HeartbeatOptions) {
     this.#options = options;
+    this.#now = options.now ?? (() => performance.now());
+    this.#lookedAt = this.#now();
     this.#timer = setInterval(() => this.#beat(), options.intervalMs).unref();
   }
 
@@ -48,7 +53,7 @@ export class Heartbeat {
 
   #beat(): void {
     const { intervalMs, timeoutMs, heardAt, silent } = this.#options;
-    const now = performance.now();
+    const now = this.#now();
     const blocked = now - this.#lookedAt > intervalMs + BLOCKED_MS;
     this.#lookedAt = now;
     if (!this.#open) {

@@ -82,6 +82,27 @@ describe("while nobody vouches", () => {
     assert.equal(host.runtime.client.counters.nearHits, 1);
   });
 
+  test("an answer to a ping that cannot be read does not end the heartbeat", async (t) => {
+    const { daemon, host, other } = await read(t, "t", 0);
+    other.close();
+    const { accept } = daemon;
+    let damaged = false;
+    daemon.accept = (peer) => {
+      daemon.intercept = ({ id, frame }) => {
+        if (frame.case !== "ping" || damaged) return false;
+        damaged = true;
+        // The id, then a pong with a length beyond the end.
+        peer.send(Buffer.from([0x08, Number(id), 0x3a, 0x7f, 0xff]));
+        return true;
+      };
+      return accept.call(daemon, peer);
+    };
+    daemon.disconnectAll();
+    await until("one was damaged", () => damaged);
+    daemon.validityMs = 60_000;
+    await until("it is vouched for", () => host.runtime.session.vouched);
+  });
+
   test("a ping that finds the queue full is sent again when there is room", async (t) => {
     const { daemon, peer, host, other } = await read(t, "t", 0);
     other.close();
