@@ -140,10 +140,7 @@ export class Session {
     return this.#following.reached(position, timeoutMs);
   }
 
-  /**
-   * Gives a lease back; to a daemon that is silent, as soon as it answers again. Without a connection there is nothing to
-   * do: the next one does not claim it.
-   */
+  /** Gives a lease back; to a silent daemon as soon as it answers again. Without a connection the next does not claim it. */
   release(release: Release): void {
     if (!this.#bound) return;
     this.#releases.remember(release);
