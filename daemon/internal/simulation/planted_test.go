@@ -7,7 +7,7 @@ import (
 )
 
 // plantSeeds is within how many seeds a planted bug must be found.
-const plantSeeds = 600
+const plantSeeds = 4000
 
 // TestPlantedBugsAreFound plants one bug after the other: a simulation that finds none would say that all is well for
 // ever. It runs only where seeds are asked for, as it takes some seconds.

@@ -40,8 +40,6 @@ type watch struct {
 	text    string                   // and all of it
 	stored  map[string]time.Duration // when the entry at a Redis key was written
 	issued  map[string]*marks        // what anybody has revalidated, acknowledged or not
-	// demanded are the keys that were rendered on demand, and so marked.
-	demanded map[string]bool
 	// shaken says that something has happened to the log.
 	shaken  bool
 	streams []*stream
@@ -80,7 +78,7 @@ func newWatch(w *world) *watch {
 	return &watch{
 		w: w, acked: make(map[string]*marks), holders: make(map[string]*holder),
 		ends: make(map[string]time.Duration), counts: make(map[string]int),
-		stored: make(map[string]time.Duration), issued: make(map[string]*marks), demanded: make(map[string]bool),
+		stored: make(map[string]time.Duration), issued: make(map[string]*marks),
 	}
 }
 
@@ -91,9 +89,6 @@ func (h *watch) asked(s *stream, f *isrdv1.SessionRequest) {
 		h.streams = append(h.streams, s)
 	case *isrdv1.SessionRequest_Get:
 		s.open[f.GetId()] = &asked{at: h.w.now(), frame: f, demand: frame.Get.GetOnDemand()}
-		if frame.Get.GetOnDemand() {
-			h.demanded[frame.Get.GetKey().GetName()] = true
-		}
 	case *isrdv1.SessionRequest_Revalidate:
 		s.open[f.GetId()] = &asked{at: h.w.now(), frame: f, marks: s.client.delivering}
 	case *isrdv1.SessionRequest_Set:
@@ -181,7 +176,6 @@ func (h *watch) answered(s *stream, a *asked, r *isrdv1.GetResponse) {
 // granted looks at a lease that a daemon hands out.
 func (h *watch) granted(s *stream, a *asked, key string, token uint64) {
 	now := h.w.now()
-	h.wasted(s, a, key)
 	if before := h.holders[key]; before != nil && !before.done && !before.stream.ended && !a.demand && before.token < token {
 		if now-before.since < leaseMax-leaseTTL {
 			h.w.fail(oneRegeneration, "%s was granted %s with %d, and %s has it since %v with %d",
@@ -262,6 +256,7 @@ func (h *watch) after(s *script, name string) {
 	case "write":
 		h.written(s)
 	case "read":
+		h.outdated(s)
 		if r := h.holders[h.nameOf(s.key(1))]; r != nil && s.arg(2) == "1" && s.arg(3) == "1" {
 			r.done = true // a render on demand takes the lease from whoever has it, whether or not it hears of that
 		}
@@ -273,6 +268,15 @@ func (h *watch) after(s *script, name string) {
 		if strings.Contains(k, ":l:{") {
 			h.leaseAt(s, k)
 		}
+	}
+}
+
+// outdated looks whether a lease was granted to who has judged less than what is there: it would render what the fleet has.
+func (h *watch) outdated(s *script) {
+	_, _, holder := s.leaseOf(s.key(2))
+	format, version, _ := s.head(s.key(1))
+	if s.arg(2) == "1" && holder == s.arg(4) && format == "1" && version > s.arg(1) {
+		h.w.fail(oneRegeneration, "a lease of %s was granted to who knows %s, and %s is there", h.nameOf(s.key(1)), s.arg(1), version)
 	}
 }
 
