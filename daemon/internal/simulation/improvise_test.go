@@ -123,7 +123,7 @@ func entryKey(id string) string { return "isrd:1:e:{" + id + "}" }
 
 // ask runs one script.
 func (i *improvisation) ask(name string, keys []string, args ...any) []any {
-	s := &script{redis: i.redis, now: i.micros(), keys_: keys, args: texts(args)}
+	s := &script{redis: i.redis, now: i.micros(), names: keys, args: texts(args)}
 	s.check(name)
 	i.tape.before(s, i.scripts[name])
 	reply, err := s.perform(name)

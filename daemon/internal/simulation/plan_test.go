@@ -49,10 +49,10 @@ func (p *plan) draw(s *schedule) {
 	p.pages = 1 + s.rng.IntN(3)
 	p.fetches = s.rng.IntN(3)
 	p.length = s.between(1500*time.Millisecond, 4*time.Second)
-	p.visits = pick(s, []time.Duration{80, 150, 300, 500}) * time.Millisecond
-	p.revalidations = pick(s, []time.Duration{200, 500, 1500}) * time.Millisecond
-	p.slowRedis = pick(s, []time.Duration{2, 20, 160, 400}) * time.Millisecond
-	p.slowHop = pick(s, []time.Duration{1, 10, 100, 500}) * time.Millisecond
+	p.visits = pick(s, millis(80, 150, 300, 500))
+	p.revalidations = pick(s, millis(200, 500, 1500))
+	p.slowRedis = pick(s, millis(2, 20, 160, 400))
+	p.slowHop = pick(s, millis(1, 10, 100, 500))
 	p.slowHops = pick(s, []float64{0.02, 0.02, 0.2})
 	p.soft = pick(s, []float64{0, 0.3, 0.7})
 	p.longRender = pick(s, []float64{0, 0.1, 0.3})
@@ -64,4 +64,12 @@ func (p *plan) draw(s *schedule) {
 			p.faults = append(p.faults, fault{name: name, every: s.between(500*time.Millisecond, 3*time.Second)})
 		}
 	}
+}
+
+func millis(list ...int) []time.Duration {
+	out := make([]time.Duration, len(list))
+	for i, ms := range list {
+		out[i] = time.Duration(ms) * time.Millisecond
+	}
+	return out
 }

@@ -69,7 +69,7 @@ func (r *redis) replica() map[string]*stored { return maps.Clone(r.keys) }
 type script struct {
 	*redis
 	now   int64 // µs
-	keys_ []string
+	names []string
 	args  []string
 	plant plant
 	told  []message
@@ -92,7 +92,7 @@ func (s *script) with(list ...any) []any {
 }
 
 func (s *script) arg(n int) string { return s.args[n-1] }
-func (s *script) key(n int) string { return s.keys_[n-1] }
+func (s *script) key(n int) string { return s.names[n-1] }
 
 // number is an argument that is one.
 func (s *script) number(n int) int64 { return number(s.arg(n)) }
@@ -249,14 +249,14 @@ func (s *script) publish(channel, text string) {
 // check says what no script may do: touch keys of two slots.
 func (s *script) check(name string) {
 	tag := ""
-	for _, k := range s.keys_ {
+	for _, k := range s.names {
 		_, rest, ok := strings.Cut(k, "{")
 		t, _, closed := strings.Cut(rest, "}")
 		switch {
 		case !ok || !closed || t == "":
 			s.slots = append(s.slots, fmt.Sprintf("%s: key %q has no hash tag", name, k))
 		case tag != "" && tag != t:
-			s.slots = append(s.slots, fmt.Sprintf("%s: keys %q are of two slots", name, s.keys_))
+			s.slots = append(s.slots, fmt.Sprintf("%s: keys %q are of two slots", name, s.names))
 		}
 		tag = t
 	}

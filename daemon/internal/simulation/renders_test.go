@@ -64,7 +64,8 @@ func (c *client) grant(key pageKey, token uint64) *lease {
 			kept = append(kept, old)
 		}
 	}
-	c.leases = append(kept, l)
+	kept = append(kept, l)
+	c.leases = kept
 	return l
 }
 
@@ -171,7 +172,7 @@ func (c *client) set(key pageKey, made *content, l lifetime, b *begin, then func
 	}
 	tags := made.all()
 	r := &isrdv1.SetRequest{Key: key.wire(), Entry: entryOf(key, made, tags, l)}
-	asOf := place{}
+	var asOf place
 	switch {
 	case ended.base != nil:
 		r.Base = ended.base.wire()

@@ -120,7 +120,7 @@ func replaySeed(t *testing.T, seed uint64) {
 func TestSeedsAreRepeatable(t *testing.T) {
 	const seeds, enough = 50, 40
 	first, again := 0, 0
-	for seed := uint64(0); seed < seeds; seed++ {
+	for seed := range uint64(seeds) {
 		sum, n := once(t, seed, plan{}).trace.sum, 1
 		for n <= tries && once(t, seed, plan{}).trace.sum != sum {
 			n++

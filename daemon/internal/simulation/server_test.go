@@ -9,7 +9,7 @@ import (
 
 // eval carries out a script, as one step, and tells those who listen.
 func (w *world) eval(l *link, c *call) ([]any, error) {
-	s := &script{redis: w.redis, now: w.redis.micros(), keys_: c.keys, args: c.args, plant: w.plan.plant}
+	s := &script{redis: w.redis, now: w.redis.micros(), names: c.keys, args: c.args, plant: w.plan.plant}
 	s.check(c.script.Name)
 	w.tape.before(s, c.script)
 	w.watch.before(s, c.script.Name)

@@ -34,8 +34,8 @@ func (t *tape) before(s *script, sc redisstore.Script) {
 	if t == nil || sc.Source == "" {
 		return
 	}
-	next := turn{script: sc, keys: s.keys_, args: s.args, micros: s.now, run: s.run}
-	for _, k := range s.keys_ {
+	next := turn{script: sc, keys: s.names, args: s.args, micros: s.now, run: s.run}
+	for _, k := range s.names {
 		next.left = append(next.left, s.pttl(k))
 	}
 	t.server, t.at = s.redis, s

@@ -264,7 +264,7 @@ func (h *watch) after(s *script, name string) {
 	default:
 		return
 	}
-	for _, k := range s.keys_ {
+	for _, k := range s.names {
 		if strings.Contains(k, ":l:{") {
 			h.leaseAt(s, k)
 		}
