@@ -232,8 +232,5 @@ func (s *Store) Run(ctx context.Context) error {
 		wg.Go(func() { task(ctx) })
 	}
 	wg.Wait()
-	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.OpTimeout)
-	defer cancel()
-	s.leave(leaving)
 	return nil
 }

@@ -3,7 +3,6 @@ package redisstore
 import (
 	"context"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 )
@@ -70,13 +69,6 @@ func (b *bus) checkedNow(f *follow) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	f.checked = time.Now()
-}
-
-// all are the apps that are followed, as they came.
-func (b *bus) all() []*follow {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return slices.Clone(b.work.order)
 }
 
 // behind says that an app may have missed something.

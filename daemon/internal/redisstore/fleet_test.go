@@ -102,7 +102,7 @@ func TestRevalidationHoldsEverywhereWhenItReturns(t *testing.T) {
 	t.Logf("a revalidation was acknowledged by three daemons in %v (median), %v (p95)", took[50], took[95])
 }
 
-// A daemon that stops is not waited for, one that hangs for no longer than it vouches.
+// A daemon that hangs or has stopped is waited for no longer than it, and so its clients, may vouch for what they hold.
 func TestRevalidationWaitsForAHungDaemonOnlyWhileItVouches(t *testing.T) {
 	server := redistest.Start(t)
 	a, b := startWhole(t, server.URL()), startWhole(t, server.URL())
@@ -125,10 +125,10 @@ func TestRevalidationWaitsForAHungDaemonOnlyWhileItVouches(t *testing.T) {
 	if _, err := b.store.Prove(t.Context(), "shop", tag.Position{}); err != nil {
 		t.Fatal(err)
 	}
-	b.store.stop()
+	b.store.stop() // its clients may serve what they were promised for as long as it would have been a member
 	begun := time.Now()
-	if r, err := a.Revalidate(t.Context(), "shop", []tag.Revalidation{{Tag: "t"}}, nil); err != nil || !r.FleetWide || time.Since(begun) > 500*time.Millisecond {
-		t.Errorf("took %v although the other has left: %+v, %v", time.Since(begun), r, err)
+	if r, err := a.Revalidate(t.Context(), "shop", []tag.Revalidation{{Tag: "t"}}, nil); err != nil || !r.FleetWide || time.Since(begun) > 2*cache.Bound {
+		t.Errorf("took %v although the other has stopped: %+v, %v", time.Since(begun), r, err)
 	}
 }
 

@@ -95,13 +95,6 @@ func (f *follow) vouched() bool {
 	return time.Now().Before(f.until)
 }
 
-// member reports whether this daemon may be one of those that are waited for.
-func (f *follow) member() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return time.Now().Before(f.until.Add(cache.Bound))
-}
-
 // explains reports whether the event is one of those that the follower knows.
 func (f *follow) explains(p tag.Position) bool {
 	f.mu.Lock()

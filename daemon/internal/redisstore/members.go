@@ -291,12 +291,3 @@ func (s *Store) ack(ctx context.Context, app, seq string) error {
 	}
 	return nil
 }
-
-// leave takes this daemon out of the members, so that nobody waits for it.
-func (s *Store) leave(ctx context.Context) {
-	for _, f := range s.bus.all() {
-		if f.member() {
-			_ = s.ack(ctx, f.app, leaves) // then it runs out
-		}
-	}
-}
