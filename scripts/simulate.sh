@@ -22,7 +22,7 @@ pids=()
 trap '[[ ${#pids[@]} -eq 0 ]] || kill "${pids[@]}" 2>/dev/null || true' EXIT
 for ((shard = 0; shard < shards; shard++)); do
   ISRD_SIMULATE_SEEDS=${1:?how many seeds} ISRD_SIMULATE_SHARD=$shard/$shards \
-    "$binary" -test.run '^(TestSeeds|TestPlantedBugsAreFound)$' -test.v -test.timeout 30m >"out/simulate-$shard.log" 2>&1 &
+    "$binary" -test.run '^(TestSeeds|TestSeedsAreRepeatable|TestPlantedBugsAreFound)$' -test.v -test.timeout 30m >"out/simulate-$shard.log" 2>&1 &
   pids+=($!)
 done
 failed=0
