@@ -94,7 +94,7 @@ func (w *world) restart(what string, keys map[string]*stored, skew time.Duration
 	w.after(w.between(10*time.Millisecond, 700*time.Millisecond), func() {
 		w.net.down = false
 		for _, l := range w.links() {
-			if was, there := before[l]; !there || was != cut {
+			if was, there := before[l]; !there || was != cut || w.now() > w.plan.length {
 				l.change(sound)
 			}
 		}
