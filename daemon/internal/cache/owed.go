@@ -85,15 +85,7 @@ func (o *owed) asRevalidations(now int64) (rs []tag.Revalidation, serials map[st
 	serials = make(map[string]uint64, len(o.marks))
 	for _, t := range slices.Sorted(maps.Keys(o.marks)) {
 		m := o.marks[t]
-		r := tag.Revalidation{Tag: t, Soft: m.Soft}
-		switch {
-		case !m.Soft:
-		case m.ExpireAt == tag.Never:
-			r.Expire = tag.ForEver
-		default:
-			r.Expire = time.Duration(max(m.ExpireAt-now, 0)) * time.Millisecond
-		}
-		rs = append(rs, r)
+		rs = append(rs, m.AskedAt(now))
 		serials[t] = m.serial
 	}
 	return rs, serials

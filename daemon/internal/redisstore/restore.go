@@ -67,15 +67,7 @@ func lacking(mine, theirs tag.Snapshot, after uint64, now int64) []tag.Revalidat
 		if !ok || covers(theirs.Records[t], r) {
 			continue
 		}
-		again := tag.Revalidation{Tag: t, Soft: m.Soft}
-		switch {
-		case !m.Soft:
-		case m.ExpireAt == tag.Never:
-			again.Expire = tag.ForEver
-		default:
-			again.Expire = max(time.Duration(m.ExpireAt-now)*time.Millisecond-sooner, 0)
-		}
-		out = append(out, again)
+		out = append(out, m.AskedAt(now+sooner.Milliseconds()))
 	}
 	slices.SortFunc(out, func(a, b tag.Revalidation) int { return strings.Compare(a.Tag, b.Tag) })
 	return out

@@ -53,3 +53,15 @@ func (r Revalidation) MarkAt(now int64) Mark {
 		return Mark{Tag: r.Tag, Soft: true, ExpireAt: now + r.Expire.Milliseconds()}
 	}
 }
+
+// AskedAt gives what must be asked for at now (milliseconds, the store's clock) to get this mark again: MarkAt reversed.
+func (m Mark) AskedAt(now int64) Revalidation {
+	switch {
+	case !m.Soft:
+		return Revalidation{Tag: m.Tag}
+	case m.ExpireAt == Never:
+		return Revalidation{Tag: m.Tag, Soft: true, Expire: ForEver}
+	default:
+		return Revalidation{Tag: m.Tag, Soft: true, Expire: time.Duration(max(m.ExpireAt-now, 0)) * time.Millisecond}
+	}
+}
