@@ -68,18 +68,19 @@ func New(cfg Config) *Cache {
 	cfg.MaxOutageAge = cmp.Or(cfg.MaxOutageAge, time.Hour)
 	cfg.QueueBytes = cmp.Or(cfg.QueueBytes, 64<<20)
 	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
-	return &Cache{
+	c := &Cache{
 		config:        cfg,
 		store:         cfg.Store,
 		invalidations: cfg.Log,
 		memory:        cfg.Memory,
 		publisher:     cfg.Publisher,
 		log:           cfg.Logger,
-		metrics:       newMetrics(cfg.Registerer, cfg.Memory),
 		writer:        newWriter(cfg.QueueBytes),
 		apps:          make(map[string]*app),
 		begun:         make(chan *app, maxApps),
 	}
+	c.metrics = newMetrics(cfg.Registerer, cfg.Memory, c.appsVouched)
+	return c
 }
 
 // drainLimit is how long a stopping daemon goes on to store what it acknowledged.

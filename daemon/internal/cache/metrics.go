@@ -16,7 +16,7 @@ type metrics struct {
 	acknowledged  prometheus.Histogram
 }
 
-func newMetrics(reg prometheus.Registerer, m *Memory) *metrics {
+func newMetrics(reg prometheus.Registerer, m *Memory, vouched func() int) *metrics {
 	f := promauto.With(reg)
 	f.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "isrd_cache_memory_bytes", Help: "What the entries in memory cost; bounded by --l1-bytes.",
@@ -27,6 +27,9 @@ func newMetrics(reg prometheus.Registerer, m *Memory) *metrics {
 	f.NewCounterFunc(prometheus.CounterOpts{
 		Name: "isrd_cache_memory_evictions_total", Help: "Entries that had to leave memory for want of room.",
 	}, func() float64 { return float64(m.Evictions()) })
+	f.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "isrd_cache_apps_vouched", Help: "Apps whose reads need not ask the log first; those that nobody reads are not among them.",
+	}, func() float64 { return float64(vouched()) })
 	return &metrics{
 		gets: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "isrd_cache_gets_total", Help: "Reads, by key space, outcome and the reason why it was no hit.",

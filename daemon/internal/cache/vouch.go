@@ -59,6 +59,19 @@ func (v *vouching) extend(until time.Time) {
 // vouched reports whether a read that begins now may be answered without asking the log.
 func (a *app) vouched() bool { return a.vouching.left() > 0 && !a.vouching.owing.Load() }
 
+// appsVouched counts them.
+func (c *Cache) appsVouched() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := 0
+	for _, a := range c.apps {
+		if a.vouched() {
+			n++
+		}
+	}
+	return n
+}
+
 // vouch returns once what the app knows may be relied upon by a read that has begun. Whoever joins a question that is
 // under way is served by its answer: the log counts this daemon as a member from when it heard the question, and so no
 // revalidation is acknowledged between the two without it.
