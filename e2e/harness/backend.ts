@@ -26,7 +26,7 @@ export class Backend {
   readonly #client: grpc.Client;
   readonly #app: string;
 
-  constructor(daemon: Daemon, app = "next16") {
+  constructor(daemon: Daemon, app = "plain") {
     const contract = loader.loadSync("isrd/v1/cache.proto", {
       includeDirs: [path.join(ROOT, "proto")],
       defaults: true,

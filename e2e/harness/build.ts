@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { cp, mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
-import { createRequire } from "node:module";
+import { cp, mkdir, readdir, readFile, rename, rm, symlink } from "node:fs/promises";
 import path from "node:path";
+import { NEXT_COMMAND, NEXT_FOLDER, VERSION } from "./next.ts";
 import { Origin } from "./origin.ts";
 import { APPS, OUT, ROOT } from "./paths.ts";
 import { Program } from "./program.ts";
@@ -11,32 +11,22 @@ import { makeFolder, removeFolder } from "./reap.ts";
 const BUILD_TIMEOUT_MS = 180_000;
 const BUILDS = path.join(OUT, "builds");
 
-/** An app, by the name of its folder. */
-export type AppName = "next16";
-
-/** What `node` runs for the `next` command of an app. */
-export function nextCommand(app: AppName): string {
-  return requireOf(app).resolve("next/dist/bin/next");
-}
-
-/** The file that an app's configuration would name as its cacheHandler. */
-export function handlerOf(app: AppName): string {
-  return requireOf(app).resolve("isrd/cache-handler");
-}
+/** An app, by the name of its folder. `plain`: everything that every version has. */
+export type AppName = "plain";
 
 /**
  * The folder of an app's build: its sources with the output of `next build`. Built if there is none of the present
- * sources, by the app's own Next.js and with its own configuration, that is with the handler, and without any daemon.
+ * sources, by this run's Next.js and with the app's own configuration, that is with the handler, and without any daemon.
  */
 export async function buildOf(app: AppName): Promise<string> {
-  const folder = path.join(BUILDS, `${app}-${await hashOf(app)}`);
+  const folder = path.join(BUILDS, `${prefixOf(app)}${await hashOf(app)}`);
   if (existsSync(folder)) return folder;
   const draft = `${folder}.draft-${process.pid}`;
   await makeFolder(draft);
   await copySources(app, draft);
   const origin = await Origin.start();
   try {
-    await build({ app, folder: draft, name: `build-${app}`, env: { ORIGIN_URL: origin.url } });
+    await build({ folder: draft, name: `build-${prefixOf(app)}app`, env: { ORIGIN_URL: origin.url } });
   } finally {
     await origin.stop();
   }
@@ -56,17 +46,15 @@ export async function copySources(app: AppName, folder: string): Promise<void> {
     recursive: true,
     filter: (source) => !generated.has(path.basename(source)),
   });
+  // Where the version's dependencies are its own and not the workspace's.
+  const own = path.join(NEXT_FOLDER, "node_modules");
+  if (existsSync(own)) await symlink(own, path.join(folder, "node_modules"));
 }
 
 /** Runs `next build` in a folder that has the sources of an app. Returns its output. */
-export async function build(options: {
-  app: AppName;
-  folder: string;
-  name: string;
-  env: NodeJS.ProcessEnv;
-}): Promise<string> {
-  const { app, folder, name, env } = options;
-  const program = new Program({ name, command: process.execPath, args: [nextCommand(app), "build"], cwd: folder, env });
+export async function build(options: { folder: string; name: string; env: NodeJS.ProcessEnv }): Promise<string> {
+  const { folder, name, env } = options;
+  const program = new Program({ name, command: process.execPath, args: [NEXT_COMMAND, "build"], cwd: folder, env });
   const timer = setTimeout(() => program.signal("SIGKILL"), BUILD_TIMEOUT_MS);
   const how = await program.exited;
   clearTimeout(timer);
@@ -76,7 +64,7 @@ export async function build(options: {
 
 /** The build's name is made of all that goes into it: sources, dependencies, and the Node.js that runs it. */
 async function hashOf(app: AppName): Promise<string> {
-  const hash = createHash("sha256").update(process.version);
+  const hash = createHash("sha256").update(`${process.version} ${VERSION}`);
   hash.update(await readFile(path.join(ROOT, "package-lock.json")));
   for (const file of await filesBelow(path.join(APPS, app))) {
     hash.update(`\0${path.relative(APPS, file)}\0`).update(await readFile(file));
@@ -95,11 +83,11 @@ async function filesBelow(folder: string): Promise<string[]> {
 
 async function removeBuilds(app: AppName): Promise<void> {
   const names = await readdir(BUILDS);
-  const old = names.filter((name) => name.startsWith(`${app}-`) && !name.includes(".draft-"));
+  const old = names.filter((name) => name.startsWith(prefixOf(app)) && !name.includes(".draft-"));
   await Promise.all(old.map((name) => rm(path.join(BUILDS, name), { recursive: true, force: true })));
 }
 
-/** Resolves as the app itself would: each app has its own version of Next.js. */
-function requireOf(app: AppName): NodeJS.Require {
-  return createRequire(path.join(APPS, app, "package.json"));
+/** What the builds of an app have their names begin with: those of the other versions stay. */
+function prefixOf(app: AppName): string {
+  return `${VERSION}-${app}-`;
 }

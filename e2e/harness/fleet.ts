@@ -67,7 +67,7 @@ export class Fleet {
   }
 
   static async start(options: FleetOptions): Promise<Fleet> {
-    const { topology, app = "next16", deadlines = "patient", replicas: count = 2 } = options;
+    const { topology, app = "plain", deadlines = "patient", replicas: count = 2 } = options;
     const patient = deadlines === "patient";
     const env = { ...(patient ? PATIENT_ENV : {}), ...options.env };
     const flags = [...(patient ? PATIENT_FLAGS : []), ...(options.flags ?? [])];

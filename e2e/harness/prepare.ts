@@ -2,11 +2,12 @@
 import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import path from "node:path";
-import { buildOf, handlerOf } from "./build.ts";
+import { buildOf } from "./build.ts";
 import { prepareGrpcurl } from "./grpcurl.ts";
+import { handlerFile } from "./next.ts";
 import { DAEMON, OUT, ROOT } from "./paths.ts";
 
-for (const file of [DAEMON, handlerOf("next16")]) {
+for (const file of [DAEMON, handlerFile()]) {
   if (existsSync(file)) continue;
   console.error(`e2e: ${file} is missing: run \`make build\`, or \`make e2e\`, which does`);
   process.exit(1);
@@ -14,5 +15,5 @@ for (const file of [DAEMON, handlerOf("next16")]) {
 await rm(path.join(OUT, "logs"), { recursive: true, force: true });
 console.log("e2e: building the app and grpcurl, if that was not done before");
 await prepareGrpcurl();
-const folder = await buildOf("next16");
+const folder = await buildOf("plain");
 console.log(`e2e: the app is in ${path.relative(ROOT, folder)}`);

@@ -1,9 +1,9 @@
-import { existsSync } from "node:fs";
-import { cp, readFile, symlink, writeFile } from "node:fs/promises";
+import { cp, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { type AppName, buildOf, handlerOf, nextCommand } from "./build.ts";
+import { type AppName, buildOf } from "./build.ts";
 import { HttpClient, type Reply, type RequestOptions } from "./http.ts";
-import { APPS, OUT } from "./paths.ts";
+import { handlerFile, NEXT_COMMAND } from "./next.ts";
+import { OUT } from "./paths.ts";
 import { Program } from "./program.ts";
 import { makeFolder, removeFolder } from "./reap.ts";
 import { eventually } from "./wait.ts";
@@ -72,13 +72,13 @@ export class Replica {
     const program = new Program({
       name: `${this.name}-${this.#lives}`,
       command: process.execPath,
-      args: [nextCommand(app), "start", "--hostname", "127.0.0.1", "--port", "0"],
+      args: [NEXT_COMMAND, "start", "--hostname", "127.0.0.1", "--port", "0"],
       cwd: this.#folder,
       env: {
         ISRD_ADDRESS: address,
         ISRD_APP: app,
         ORIGIN_URL: originUrl,
-        ...(handlerByEnvironment ? { NEXT_CACHE_HANDLER_PATH: handlerOf(app) } : {}),
+        ...(handlerByEnvironment ? { NEXT_CACHE_HANDLER_PATH: handlerFile() } : {}),
         ...env,
       },
     });
@@ -144,12 +144,9 @@ export class Replica {
   async #copyBuild(): Promise<void> {
     const { app, handlerByEnvironment } = this.#options;
     await makeFolder(this.#folder);
-    await cp(await buildOf(app), this.#folder, { recursive: true, preserveTimestamps: true });
+    await cp(await buildOf(app), this.#folder, { recursive: true, preserveTimestamps: true, verbatimSymlinks: true });
     if (handlerByEnvironment) {
       await writeFile(path.join(this.#folder, "next.config.js"), "module.exports = { cacheMaxMemorySize: 0 };\n");
     }
-    // Where an app's dependencies are its own and not the workspace's.
-    const own = path.join(APPS, app, "node_modules");
-    if (existsSync(own)) await symlink(own, path.join(this.#folder, "node_modules"));
   }
 }

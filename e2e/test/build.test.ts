@@ -26,7 +26,7 @@ describe("next build without a daemon", () => {
     deaf.listen(socket);
     await once(deaf, "listening");
     await makeFolder(folder);
-    await copySources("next16", folder);
+    await copySources("plain", folder);
   });
   after(async () => {
     deaf.close();
@@ -37,7 +37,7 @@ describe("next build without a daemon", () => {
 
   test("succeeds, asks nobody, and says nothing of isrd", async () => {
     const env = { ISRD_ADDRESS: `unix://${socket}`, ORIGIN_URL: origin.url };
-    const output = await build({ app: "next16", folder, name: "build", env });
+    const output = await build({ folder, name: "build", env });
     const files = JSON.parse(await readFile(path.join(folder, ".next", "required-server-files.json"), "utf8"));
     assert.match(files.config.cacheHandler, /cache-handler\.js$/, "the handler was configured");
     assert.equal(origin.renders("/prerendered"), 1, "a page was rendered, and its fetch went by the handler");

@@ -38,7 +38,7 @@ describe("grpcurl on the daemon's socket", () => {
 
   async function get(path: string) {
     const build = { buildId: await fleet.a.buildId() };
-    const key = { app: "next16", build, space: "SPACE_ROUTE", name: pageName(path) };
+    const key = { app: "plain", build, space: "SPACE_ROUTE", name: pageName(path) };
     return JSON.parse(
       await grpcurl(socket, ["-d", JSON.stringify({ key, noLease: true })], "isrd.v1.CacheService/Get"),
     );

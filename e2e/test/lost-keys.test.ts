@@ -10,8 +10,8 @@ const TIMEOUT_MS = 10_000;
 
 /** What is lost, by the names in Redis. */
 const LOSSES = [
-  ["the log", "log", "isrd:1:{next16}:log"],
-  ["the events", "events", "isrd:1:{next16}:events"],
+  ["the log", "log", "isrd:1:{plain}:log"],
+  ["the events", "events", "isrd:1:{plain}:events"],
   ["the entries", "entries", "isrd:1:e:*"],
   ["the leases", "leases", "isrd:1:l:*"],
   ["everything (FLUSHALL)", "all", undefined],
@@ -84,7 +84,7 @@ describe("Redis loses keys: two replicas on a daemon each", () => {
     oneRenderOf(await Promise.all(ask(fleet.replicas, page, 2)));
     const version = await renew(name, 0); // the old entry is still in Redis
     await Promise.all(fleet.daemons.map((daemon) => daemon.kill()));
-    assert.equal(await lose("isrd:1:{next16}:log"), 1);
+    assert.equal(await lose("isrd:1:{plain}:log"), 1);
     await Promise.all(fleet.daemons.map((daemon) => daemon.start()));
     await Promise.all(fleet.daemons.map((daemon) => daemon.connected(1)));
     await assertNewEverywhere(fleet.replicas, page, version);

@@ -14,7 +14,7 @@ function plain(code: string): string {
 test("the app of these tests is configured by the README's lines", async () => {
   const told = /<!-- two-lines.*?```js\n(.*?)```/s.exec(await read("README.md"))?.[1];
   assert.ok(told, "README.md has no block after its two-lines mark");
-  assert.equal(plain(await read("e2e/apps/next16/next.config.js")), plain(told));
+  assert.equal(plain(await read("e2e/apps/plain/next.config.js")), plain(told));
 });
 
 test("README and package name every variable that the client reads, and no other", async () => {

@@ -1,15 +1,18 @@
-import { updateTag } from "next/cache";
+import * as cache from "next/cache";
+
+// Since 16; before it, revalidateTag does the same.
+const update = cache["updateTag"] ?? cache.revalidateTag;
 
 // biome-ignore lint/suspicious/useAwait: Next.js wants server functions to be async.
-async function update(form) {
+async function submit(form) {
   "use server";
-  updateTag(form.get("tag"));
+  update(form.get("tag"));
 }
 
 /** A form that works without JavaScript, so that a test can send it. */
 export default function Page() {
   return (
-    <form action={update}>
+    <form action={submit}>
       <input name="tag" />
       <button type="submit">update</button>
     </form>
