@@ -26,6 +26,9 @@ type SetRequest struct {
 	Durable bool
 	// OnlyIfAbsent stores only where there is nothing.
 	OnlyIfAbsent bool
+	// BuiltAt says that the content is build output, and when it was made, in milliseconds since 1970 by the builder's clock;
+	// 0: it is not. If it was revalidated since, it is refused, and its lease stays with the caller, who renders.
+	BuiltAt int64
 }
 
 // Set writes one entry unless a newer one is there. It returns once the daemon has it; with Durable, once the store has.
@@ -41,10 +44,12 @@ func (c *Cache) Set(ctx context.Context, r SetRequest) (Outcome, Version, error)
 	e := r.Entry
 	e.Version = c.writeVersion(r)
 	e.Created = c.store.Now()
-	w := write{entry: &e, id: e.Key.ID(), begun: begunAt(r), options: WriteOptions{Lease: r.Lease, OnlyIfAbsent: r.OnlyIfAbsent}}
-	outcome := c.admit(ctx, a, w, r.Durable)
-	if outcome != Accepted {
-		c.free(ctx, w)
+	w := write{entry: &e, id: e.Key.ID(), begun: begunAt(r), options: WriteOptions{Lease: r.Lease, OnlyIfAbsent: r.OnlyIfAbsent, Created: r.BuiltAt}}
+	outcome := RefusedInvalidated
+	if r.BuiltAt == 0 || !a.revalidatedSince(r.BuiltAt-buildSlack.Milliseconds(), w) {
+		if outcome = c.admit(ctx, a, w, r.Durable); outcome != Accepted {
+			c.free(ctx, w)
+		}
 	}
 	c.metrics.sets.WithLabelValues(e.Key.Space.String(), outcome.String()).Inc()
 	if c.log.Enabled(ctx, slog.LevelDebug) {
@@ -118,9 +123,20 @@ func (c *Cache) vouchFor(ctx context.Context, a *app, w write) bool {
 	return verdict.reason != TagExpired && verdict.reason != Epoch && !a.owesAfter(w)
 }
 
+// buildSlack is by how much a build's clock may be ahead of the store's.
+const buildSlack = time.Minute
+
+// revalidatedSince reports whether a tag of the write, its key's included, was revalidated at or after a time.
+func (a *app) revalidatedSince(at int64, w write) bool {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	own := [1]string{w.id.Tag()}
+	return a.manifest.MarkedSince(at, w.entry.Tags, own[:])
+}
+
 // begunAt is the token that tells since when the content was rendered; 0: nobody knows.
 func begunAt(r SetRequest) uint64 {
-	if r.Position != (tag.Position{}) {
+	if r.Position != (tag.Position{}) || r.BuiltAt != 0 {
 		return 0
 	}
 	return r.Base.Token

@@ -100,6 +100,8 @@ type WriteOptions struct {
 	Lease uint64
 	// OnlyIfAbsent refuses the write if there is any entry.
 	OnlyIfAbsent bool
+	// Created is when the content was made, in milliseconds by the store's clock, if that was before the write. 0: now.
+	Created int64
 }
 
 // Log holds the invalidations of every app, in order. Methods may be called from any number of goroutines.

@@ -65,6 +65,53 @@ func TestRefusedWriteLeavesWhatIsThere(t *testing.T) {
 	})
 }
 
+// TestBuildOutput: what a build has rendered fills an absent key, with its own age, unless it was revalidated since.
+func TestBuildOutput(t *testing.T) {
+	for _, embedded := range []bool{true, false} {
+		bubble(t, embedded, func(f *fixture) {
+			built := f.store.Now() - (10 * time.Minute).Milliseconds()
+			seed := func(miss cache.Answer, body string) cache.Outcome {
+				e := entry(body, "t")
+				e.Lifetime = cache.Lifetime{Revalidate: 30 * time.Minute, Expire: cache.Unlimited}
+				return f.write(cache.SetRequest{Entry: e, Base: miss.Base, Lease: miss.Lease.Token, OnlyIfAbsent: true, BuiltAt: built})
+			}
+			miss := f.get(cache.GetRequest{})
+			f.want(miss, cache.Miss, cache.Absent, true, "")
+			if got := seed(miss, "built"); got != cache.Accepted {
+				f.t.Fatalf("build output is %v", got)
+			}
+			hit := f.get(cache.GetRequest{})
+			f.want(hit, cache.Hit, cache.NoReason, false, "built")
+			if hit.Age < 10*time.Minute {
+				f.t.Errorf("it is %v old", hit.Age)
+			}
+			time.Sleep(20 * time.Minute)
+			f.want(f.get(cache.GetRequest{}), cache.Stale, cache.Revalidate, true, "built")
+		})
+		bubble(t, embedded, func(f *fixture) {
+			f.revalidate(tag.Revalidation{Tag: "t"})
+			now := f.store.Now()
+			miss := f.get(cache.GetRequest{})
+			request := cache.SetRequest{Entry: entry("old", "t"), Base: miss.Base, Lease: miss.Lease.Token, OnlyIfAbsent: true, BuiltAt: now}
+			if got := f.write(request); got != cache.RefusedInvalidated {
+				f.t.Fatalf("what was built within a minute of its revalidation is %v", got)
+			}
+			f.want(f.get(cache.GetRequest{NoLease: true}), cache.Miss, cache.Absent, false, "")
+			f.set(miss, entry("new", "t")) // the lease was left to the caller
+			f.want(f.get(cache.GetRequest{}), cache.Hit, cache.NoReason, false, "new")
+		})
+		bubble(t, embedded, func(f *fixture) {
+			f.revalidate(tag.Revalidation{Tag: "t"})
+			time.Sleep(2 * time.Minute)
+			miss := f.get(cache.GetRequest{})
+			request := cache.SetRequest{Entry: entry("later", "t"), Base: miss.Base, OnlyIfAbsent: true, BuiltAt: f.store.Now()}
+			if got := f.write(request); got != cache.Accepted {
+				f.t.Fatalf("what was built after its revalidation is %v", got)
+			}
+		})
+	}
+}
+
 func TestVersionsThatNobodyCanHaveSeenAreRefused(t *testing.T) {
 	tests := map[string]func(tag.Position) cache.Version{
 		"a position of the future": func(p tag.Position) cache.Version { return cache.Version{Epoch: p.Epoch, Seq: math.MaxInt64, Token: 1} },

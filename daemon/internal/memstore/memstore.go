@@ -142,6 +142,9 @@ func (s *Store) write(id cache.ID, e *cache.Entry, opt cache.WriteOptions) (stor
 	if there == nil || !opt.OnlyIfAbsent {
 		kept := *e
 		kept.Created = now
+		if opt.Created > 0 {
+			kept.Created = min(opt.Created, now)
+		}
 		stored = s.memory.Put(&kept)
 	}
 	if stored {

@@ -96,7 +96,7 @@ func (s *Store) appendLacking(ctx context.Context, f *follow, marks []tag.Revali
 func (s *Store) restore(ctx context.Context, f *follow, mine, theirs tag.Snapshot) (bool, error) {
 	args := []any{
 		s.keys.channel(f.app), number(theirs.Position.Epoch), number(mine.Position.Epoch), number(mine.Position.Seq),
-		number(mine.Floor), formatPast(mine.Past),
+		number(mine.Floor), formatPast(mine.Past), mine.FloorAt,
 	}
 	for t, r := range mine.Records {
 		args = append(args, t, formatTagRecord(r))

@@ -90,7 +90,7 @@ func (s *Store) Write(ctx context.Context, e *cache.Entry, opt cache.WriteOption
 	id := e.Key.ID()
 	reply, err := s.run(ctx, writeScript, s.config.transfer(len(value)), []string{s.keys.entry(id), s.keys.lease(id), s.keys.idle(id)},
 		e.Version.String(), lifetime(e.Lifetime.TTL()), number(opt.Lease),
-		bit(opt.OnlyIfAbsent), s.keys.channel(e.Key.App), string(id), value)
+		bit(opt.OnlyIfAbsent), s.keys.channel(e.Key.App), string(id), value, opt.Created)
 	if err != nil {
 		return false, fmt.Errorf("write entry: %w", err)
 	}

@@ -170,6 +170,8 @@ func parseSnapshot(list []any) (tag.Snapshot, error) {
 			s.Position.Nonce = value
 		case name == "floor":
 			s.Floor, err = strconv.ParseUint(value, 10, 64)
+		case name == "floorat":
+			s.FloorAt, err = strconv.ParseInt(value, 10, 64)
 		case name == "past":
 			s.Past, err = parsePast(value)
 		case strings.HasPrefix(name, "t:"):
@@ -207,10 +209,10 @@ func formatPast(past map[uint64]uint64) string {
 	return b.String()
 }
 
-// parseTagRecord reads what append.lua folds: '<expired> <stale> <pending> <expire at>'.
+// parseTagRecord reads what append.lua folds: '<expired> <stale> <pending> <expire at> <at>'.
 func parseTagRecord(text string) (tag.Record, error) {
 	var r tag.Record
-	if _, err := fmt.Sscanf(text, "%d %d %d %d", &r.Expired, &r.Stale, &r.Pending, &r.ExpireAt); err != nil {
+	if _, err := fmt.Sscanf(text, "%d %d %d %d %d", &r.Expired, &r.Stale, &r.Pending, &r.ExpireAt, &r.At); err != nil {
 		return r, fmt.Errorf("record %.100q: %w", text, err)
 	}
 	return r, nil
@@ -218,5 +220,5 @@ func parseTagRecord(text string) (tag.Record, error) {
 
 // formatTagRecord writes what parseTagRecord reads.
 func formatTagRecord(r tag.Record) string {
-	return fmt.Sprintf("%d %d %d %d", r.Expired, r.Stale, r.Pending, r.ExpireAt)
+	return fmt.Sprintf("%d %d %d %d %d", r.Expired, r.Stale, r.Pending, r.ExpireAt, r.At)
 }

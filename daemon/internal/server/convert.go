@@ -212,8 +212,8 @@ func (c caller) setRequest(r *isrdv1.SetRequest) (cache.SetRequest, error) {
 	if r.GetBase().GetToken() > maxToken {
 		return cache.SetRequest{}, status.Error(codes.InvalidArgument, "base.token is no token: copy base from the answer of the get")
 	}
-	if r.GetBuiltAtMs() != 0 {
-		return cache.SetRequest{}, status.Error(codes.Unimplemented, "built_at_ms: this daemon does not take build output yet")
+	if r.GetBuiltAtMs() < 0 || r.GetBuiltAtMs() > 0 && !r.GetOnlyIfAbsent() {
+		return cache.SetRequest{}, status.Error(codes.InvalidArgument, "built_at_ms is a time, and goes with only_if_absent: what a build has rendered replaces nothing")
 	}
 	e, err := entry(k, r.GetEntry())
 	if err != nil {
@@ -226,6 +226,7 @@ func (c caller) setRequest(r *isrdv1.SetRequest) (cache.SetRequest, error) {
 		Lease:        r.GetLeaseToken(),
 		Durable:      r.GetDurable(),
 		OnlyIfAbsent: r.GetOnlyIfAbsent(),
+		BuiltAt:      r.GetBuiltAtMs(),
 	}, nil
 }
 

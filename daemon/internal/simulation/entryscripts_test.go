@@ -108,7 +108,11 @@ func (s *script) write() []any {
 	}
 	token, _, holder := s.leaseOf(s.key(2))
 	if stored {
-		s.set(s.key(1), fmt.Sprintf("isrd/1 %s %016d\n%s", s.arg(1), s.ms(), s.arg(7)), s.number(2))
+		made := s.ms()
+		if s.number(8) > 0 {
+			made = min(s.number(8), made)
+		}
+		s.set(s.key(1), fmt.Sprintf("isrd/1 %s %016d\n%s", s.arg(1), made, s.arg(7)), s.number(2))
 		s.del(s.key(3))
 	}
 	ended := s.isLease(token, holder, s.arg(3))

@@ -164,7 +164,8 @@ func (i *improvisation) entry() {
 	case 2:
 		v := fmt.Sprintf("%016x.%016x.%016x", 3+i.rng.IntN(2), i.rng.IntN(5), number(token))
 		i.versions = remember(i, i.versions, v)
-		i.ask("write", []string{e, l, n}, v, either(i, 30, 900), token, either(i, "0", "0", "1"), "ch", id, either(i, "body", "", "\x00\xff\n"))
+		i.ask("write", []string{e, l, n}, v, either(i, 30, 900), token, either(i, "0", "0", "1"), "ch", id, either(i, "body", "", "\x00\xff\n"),
+			either(i, "0", "0", "1700000000000", "4102444800000"))
 	case 3:
 		i.ask("release", []string{l, n}, token, either(i, 0, 0, 50), "ch", id, either(i, "0", "1"), 3, 300)
 	case 4:
@@ -230,8 +231,8 @@ func (i *improvisation) restore(hash, stream, tag string) {
 	}
 	lost := either(i, i.known...)
 	i.ask("restore", []string{hash, stream}, "ch", either(i, i.newest(), lost[0]), lost[0], either(i, lost[1], "8"), either(i, "0", lost[1]),
-		either(i, "", "5 6;", "9 9;8 8;"), tag, either(i, "7 7 0 0", lost[1]+" 0 "+lost[1]+" 1900000000000"),
-		"t0", either(i, "1 5 9 1900000000000", "3 0 2 1700000000000"), "t9", "1 0 0 0")
+		either(i, "", "5 6;", "9 9;8 8;"), either(i, "0", "1700000000000"), tag, either(i, "7 7 0 0 3", lost[1]+" 0 "+lost[1]+" 1900000000000 9"),
+		"t0", either(i, "1 5 9 1900000000000 1600000000000", "3 0 2 1700000000000 4102444800000"), "t9", "1 0 0 0 1")
 }
 
 // newest is the epoch that the log is in.

@@ -167,15 +167,18 @@ func (s *script) prune() []any {
 	}
 	text, _ := s.hget(s.key(1), "floor")
 	floor := max(number(text), s.number(2))
-	s.hset(s.key(1), "floor", decimal(floor))
+	text, _ = s.hget(s.key(1), "floorat")
+	floorAt := number(text)
 	forgotten := int64(0)
 	for _, tag := range s.args[2:] {
 		text, ok := s.hget(s.key(1), "t:"+tag)
 		if r := parseRecord(text); ok && max(r[0], r[1], r[2]) <= floor {
+			floorAt = max(floorAt, r[4])
 			s.hdel(s.key(1), "t:"+tag)
 			forgotten++
 		}
 	}
+	s.hset(s.key(1), "floor", decimal(floor), "floorat", decimal(floorAt))
 	return s.with(forgotten)
 }
 
@@ -186,13 +189,14 @@ func (s *script) restore() []any {
 	if !ok || decimal(log.epoch) != s.arg(2) || log.lost != "1" || log.epoch <= s.number(4) {
 		return s.with(int64(0))
 	}
-	for i := 7; i <= len(s.args); i += 2 {
+	for i := 8; i <= len(s.args); i += 2 {
 		field := "t:" + s.arg(i)
 		is, _ := s.hget(hash, field)
 		s.hset(hash, field, merge(parseRecord(is), parseRecord(s.arg(i+1))).String())
 	}
 	floor, _ := s.hget(hash, "floor")
-	s.hset(hash, "floor", decimal(max(number(floor), s.number(5))))
+	floorAt, _ := s.hget(hash, "floorat")
+	s.hset(hash, "floor", decimal(max(number(floor), s.number(5))), "floorat", decimal(max(number(floorAt), s.number(7))))
 	log.past = s.arg(3) + " " + s.arg(4) + ";" + s.arg(6)
 	s.goOn(hash, s.key(2), log, 0)
 	s.publish(s.arg(1), "l")

@@ -42,6 +42,9 @@ func (s *script) begin(hash string, known int64, lost, past string) logState {
 	if _, ok := s.hget(hash, "floor"); !ok {
 		s.hset(hash, "floor", "0")
 	}
+	if _, ok := s.hget(hash, "floorat"); !ok {
+		s.hset(hash, "floorat", "0")
+	}
 	return log
 }
 
@@ -95,8 +98,8 @@ func (s *script) shown(members string) string {
 	return lines
 }
 
-// record is a tag's: expired, stale, pending, expire at.
-type record [4]int64
+// record is a tag's: expired, stale, pending, expire at, at.
+type record [5]int64
 
 func parseRecord(text string) record {
 	var r record
@@ -106,12 +109,13 @@ func parseRecord(text string) record {
 	return r
 }
 
-func (r record) String() string { return fmt.Sprintf("%d %d %d %d", r[0], r[1], r[2], r[3]) }
+func (r record) String() string { return fmt.Sprintf("%d %d %d %d %d", r[0], r[1], r[2], r[3], r[4]) }
 
 // fold adds a mark to a record.
 func (s *script) fold(r record, expiry string, seq int64) record {
+	r[4] = max(r[4], s.ms())
 	if expiry == "" {
-		return record{seq, r[1], 0, 0}
+		return record{seq, r[1], 0, 0, r[4]}
 	}
 	if r[3] <= s.ms() {
 		r[0] = max(r[0], r[2])
@@ -138,6 +142,6 @@ func merge(r, o record) record {
 		}
 		r[2] = max(r[2], o[2])
 	}
-	r[0], r[1] = max(r[0], o[0]), max(r[1], o[1])
+	r[0], r[1], r[4] = max(r[0], o[0]), max(r[1], o[1]), max(r[4], o[4])
 	return r
 }

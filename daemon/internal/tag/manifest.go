@@ -37,11 +37,15 @@ type Record struct {
 	Pending uint64
 	// ExpireAt is in milliseconds by the store's clock.
 	ExpireAt int64
+	// At is when the newest mark was made, in milliseconds by the store's clock: what was built outside the log, at a time
+	// and not at a place in it, is judged by that.
+	At int64
 }
 
 // Mark returns the record after mark m of an event at seq, appended at time at. seq is larger than that of every mark
 // before. It must give the same as append.lua of the Redis store, which folds marks in the same way.
 func (r Record) Mark(m Mark, seq uint64, at int64) Record {
+	r.At = max(r.At, at)
 	if !m.Soft {
 		r.Expired = max(r.Expired, seq)
 		r.Pending, r.ExpireAt = 0, 0
@@ -70,6 +74,7 @@ func (r Record) Mark(m Mark, seq uint64, at int64) Record {
 func (r Record) Merge(o Record) Record {
 	r.Expired = max(r.Expired, o.Expired)
 	r.Stale = max(r.Stale, o.Stale)
+	r.At = max(r.At, o.At)
 	if o.Pending != 0 {
 		if r.Pending == 0 || o.ExpireAt < r.ExpireAt {
 			r.ExpireAt = o.ExpireAt
@@ -114,6 +119,8 @@ type Snapshot struct {
 	Position Position
 	// Floor is the seq below which marks were pruned: content rendered before it is expired.
 	Floor uint64
+	// FloorAt is when the newest mark that was pruned was made, in milliseconds by the store's clock.
+	FloorAt int64
 	// Past are the epochs before, whose events up to the given seq are in Records: content of them is judged like that of
 	// the present one. Seqs grow from epoch to epoch, so that they can be compared.
 	Past map[uint64]uint64
@@ -126,6 +133,7 @@ type Snapshot struct {
 type Manifest struct {
 	position Position
 	floor    uint64
+	floorAt  int64
 	past     map[uint64]uint64
 	records  map[string]Record
 }
@@ -138,12 +146,13 @@ func (m *Manifest) Len() int { return len(m.records) }
 
 // Load replaces everything.
 func (m *Manifest) Load(s Snapshot) {
-	m.position, m.floor, m.past, m.records = s.Position, s.Floor, maps.Clone(s.Past), maps.Clone(s.Records)
+	m.position, m.floor, m.floorAt = s.Position, s.Floor, s.FloorAt
+	m.past, m.records = maps.Clone(s.Past), maps.Clone(s.Records)
 }
 
 // Snapshot copies everything.
 func (m *Manifest) Snapshot() Snapshot {
-	return Snapshot{Position: m.position, Floor: m.floor, Past: maps.Clone(m.past), Records: maps.Clone(m.records)}
+	return Snapshot{Position: m.position, Floor: m.floor, FloorAt: m.floorAt, Past: maps.Clone(m.past), Records: maps.Clone(m.records)}
 }
 
 // Outcome says what Apply did.
@@ -212,6 +221,22 @@ func (m *Manifest) Judge(epoch, seq uint64, now int64, tags ...[]string) Freshne
 	return worst
 }
 
+// MarkedSince reports whether one of the tags was marked at or after a time, in milliseconds by the store's clock, as far
+// as is known: what was pruned may have been any of them.
+func (m *Manifest) MarkedSince(at int64, tags ...[]string) bool {
+	if m.floorAt >= at && m.floorAt > 0 {
+		return true
+	}
+	for _, list := range tags {
+		for _, t := range list {
+			if r, ok := m.records[t]; ok && r.At >= at {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // Prune forgets the older half of the records if there are more than limit, and raises the floor above them: content
 // from before it is regenerated. It returns the tags that were forgotten, and the floor.
 func (m *Manifest) Prune(limit int) (forgotten []string, floor uint64) {
@@ -226,6 +251,7 @@ func (m *Manifest) Prune(limit int) (forgotten []string, floor uint64) {
 	m.floor = max(m.floor, newest[len(newest)/2])
 	for t, r := range m.records {
 		if r.Newest() <= m.floor {
+			m.floorAt = max(m.floorAt, r.At)
 			delete(m.records, t)
 			forgotten = append(forgotten, t)
 		}

@@ -203,7 +203,7 @@ func TestManifestApply(t *testing.T) {
 		}
 	}
 	want := tag.Snapshot{Position: tag.Position{Epoch: 7, Seq: 3, Nonce: "n3"},
-		Records: map[string]tag.Record{"old": {Expired: 2}, "a": {Expired: 3}, "b": {Stale: 3}}}
+		Records: map[string]tag.Record{"old": {Expired: 2}, "a": {Expired: 3, At: start}, "b": {Stale: 3, At: start}}}
 	if diff := cmp.Diff(want, m.Snapshot()); diff != "" {
 		t.Error(diff)
 	}
@@ -249,6 +249,32 @@ func TestSnapshotIsACopy(t *testing.T) {
 	m.Apply(event(7, 2, hard()))
 	if s.Records["t"] != (tag.Record{Expired: 1}) || m.Len() != 1 || m.Judge(7, 1, start, []string{"t"}) != tag.Expired {
 		t.Errorf("snapshot %+v and manifest %+v share memory", s, m.Snapshot())
+	}
+}
+
+// TestMarkedSince: what was built at a time, and not rendered at a place in the log, is judged by when marks were made.
+func TestMarkedSince(t *testing.T) {
+	var m tag.Manifest
+	m.Load(tag.Snapshot{Position: tag.Position{Epoch: 7, Seq: 2}, Records: map[string]tag.Record{"early": {Expired: 1, At: start}, "late": {Stale: 2, At: start + 10}}})
+	m.Apply(tag.Event{Position: tag.Position{Epoch: 7, Seq: 3}, At: start + 20, Marks: []tag.Mark{{Tag: "early"}}})
+	for _, tc := range []struct {
+		at   int64
+		tags []string
+		want bool
+	}{
+		{start + 10, []string{"none"}, false},
+		{start + 10, []string{"none", "late"}, true},
+		{start + 11, []string{"late"}, false},
+		{start + 20, []string{"early"}, true},
+		{start + 21, []string{"early", "late"}, false},
+	} {
+		if got := m.MarkedSince(tc.at, nil, tc.tags); got != tc.want {
+			t.Errorf("%v marked since start%+d: %v", tc.tags, tc.at-start, got)
+		}
+	}
+	m.Prune(1)
+	if !m.MarkedSince(start+20, []string{"none"}) || m.MarkedSince(start+21, []string{"none"}) {
+		t.Errorf("what was pruned may have been any tag: %+v", m.Snapshot())
 	}
 }
 

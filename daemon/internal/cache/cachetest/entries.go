@@ -57,6 +57,16 @@ var entryTests = []contractTest{
 		}
 		f.wantVersion("/p", version(1, 1, 5))
 	}},
+	{"made before it is written, never after", func(f *fixture) {
+		now := f.a.Now()
+		for name, made := range map[string]int64{"/early": now - 5000, "/late": now + 3_600_000, "/now": 0} {
+			f.write(f.a, f.entry(name, version(1, 1, 5)), cache.WriteOptions{Created: made})
+			got := f.read(f.b, f.key(name), cache.ReadOptions{}).Entry
+			if early := made > 0 && made < now; got == nil || early != (got.Created == made) || !early && (got.Created < now || got.Created > now+60_000) {
+				f.Errorf("%s was made at %+d: %+v", name, made-now, got)
+			}
+		}
+	}},
 	{"an entry ends with its lifetime, and its version with it", func(f *fixture) {
 		e := f.entry("/p", version(1, 1, 9))
 		e.Lifetime = cache.Lifetime{Revalidate: cache.Unlimited, Expire: 50 * time.Millisecond}

@@ -46,9 +46,10 @@ log.seq = seq
 
 -- fold adds a mark to a record. It must give the same as tag.Record.Mark.
 local function fold(text, expiry)
-  local expired, stale, pending, expire_at = record(text)
+  local expired, stale, pending, expire_at, before = record(text)
+  local made = ' ' .. int(math.max(before, at))
   if expiry == '' then
-    return int(seq) .. ' ' .. int(stale) .. ' 0 0'
+    return int(seq) .. ' ' .. int(stale) .. ' 0 0' .. made
   end
   if expire_at <= at then
     expired = math.max(expired, pending)
@@ -64,7 +65,7 @@ local function fold(text, expiry)
     end
     pending = seq
   end
-  return int(expired) .. ' ' .. int(stale) .. ' ' .. int(pending) .. ' ' .. int(expire_at)
+  return int(expired) .. ' ' .. int(stale) .. ' ' .. int(pending) .. ' ' .. int(expire_at) .. made
 end
 
 for i = 7, #ARGV, 2 do

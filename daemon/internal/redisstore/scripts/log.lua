@@ -1,7 +1,7 @@
 -- Prelude of the scripts on the log of one app.
 --
--- The hash holds epoch, seq, nonce (of the last event), at (its time, ms), floor, and one field 't:<tag>' per tag that
--- was ever marked: '<expired> <stale> <pending> <expire at>', as tag.Record. Beside them, of the epoch: begun (ms), lost
+-- The hash holds epoch, seq, nonce (of the last event), at (its time, ms), floor, floorat (ms), and one field 't:<tag>' per tag that
+-- was ever marked: '<expired> <stale> <pending> <expire at> <at>', as tag.Record. Beside them, of the epoch: begun (ms), lost
 -- ('1' if it began because there was no log), server (the run id of the Redis that it goes on in) and past ('<epoch>
 -- <seq>;' for each epoch before whose events up to seq are in the table); and members, a line '<name> <until, ms> <seq>'
 -- for each daemon that vouches for what it holds: until then, and its clients were told of the events up to seq.
@@ -44,6 +44,7 @@ local function begin(hash, time, known, lost, past)
   redis.call('HSET', hash, 'epoch', int(epoch), 'seq', int(epoch), 'nonce', '', 'at', '0', 'begun', int(log.begun),
     'server', log.server, 'past', past, 'members', '', 'lost', lost)
   redis.call('HSETNX', hash, 'floor', '0')
+  redis.call('HSETNX', hash, 'floorat', '0')
   return log
 end
 
@@ -95,6 +96,6 @@ end
 
 -- record reads a tag's field.
 local function record(text)
-  local a, b, c, d = string.match(text or '', '^(%d+) (%d+) (%d+) (-?%d+)$')
-  return tonumber(a) or 0, tonumber(b) or 0, tonumber(c) or 0, tonumber(d) or 0
+  local a, b, c, d, e = string.match(text or '', '^(%d+) (%d+) (%d+) (-?%d+) (%d+)$')
+  return tonumber(a) or 0, tonumber(b) or 0, tonumber(c) or 0, tonumber(d) or 0, tonumber(e) or 0
 end

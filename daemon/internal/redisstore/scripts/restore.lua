@@ -9,7 +9,8 @@
 --        4 its seq, as the follower has applied it
 --        5 floor
 --        6 past, as in the hash
---        7… pairs of tag and record
+--        7 floorat
+--        8… pairs of tag and record
 -- Result 1 1 if it was restored; 0: another has restored it, or the epoch cannot be placed before the present one
 --        2 time, s
 --        3 and µs
@@ -21,18 +22,20 @@ local epoch, seq = tonumber(ARGV[3]), tonumber(ARGV[4])
 if not log or int(log.epoch) ~= ARGV[2] or log.lost ~= '1' or log.epoch <= seq then
   return { 0, time[1], time[2] }
 end
-for i = 7, #ARGV, 2 do
+for i = 8, #ARGV, 2 do
   local field = 't:' .. ARGV[i]
-  local a, b, c, d = record(redis.call('HGET', KEYS[1], field))
-  local oa, ob, oc, od = record(ARGV[i + 1])
+  local a, b, c, d, e = record(redis.call('HGET', KEYS[1], field))
+  local oa, ob, oc, od, oe = record(ARGV[i + 1])
   if oc ~= 0 then -- as tag.Record.Merge
     d = (c == 0 or od < d) and od or d
     c = math.max(c, oc)
   end
-  redis.call('HSET', KEYS[1], field, int(math.max(a, oa)) .. ' ' .. int(math.max(b, ob)) .. ' ' .. int(c) .. ' ' .. int(d))
+  redis.call('HSET', KEYS[1], field, int(math.max(a, oa)) .. ' ' .. int(math.max(b, ob)) .. ' ' .. int(c) .. ' ' .. int(d)
+    .. ' ' .. int(math.max(e, oe)))
 end
 local floor = math.max(tonumber(redis.call('HGET', KEYS[1], 'floor')) or 0, tonumber(ARGV[5]))
-redis.call('HSET', KEYS[1], 'floor', int(floor))
+local floorat = math.max(tonumber(redis.call('HGET', KEYS[1], 'floorat')) or 0, tonumber(ARGV[7]))
+redis.call('HSET', KEYS[1], 'floor', int(floor), 'floorat', int(floorat))
 log.past = int(epoch) .. ' ' .. int(seq) .. ';' .. ARGV[6]
 go_on(KEYS[1], KEYS[2], time, log, 0)
 redis.call('PUBLISH', ARGV[1], 'l')

@@ -11,6 +11,7 @@
 --        5 channel of the app
 --        6 id of the key
 --        7 the value after its first line
+--        8 when its content was made, ms; '0': now
 -- Result 1 1 if it was stored
 --        2 time, s
 --        3 and µs
@@ -21,7 +22,8 @@ local _, version = head(KEYS[1])
 local stored = not version or (ARGV[4] ~= '1' and newer(ARGV[1], version))
 local token, _, holder = lease_of(KEYS[2])
 if stored then
-  local created = string.format('%016.0f', time[1] * 1000 + math.floor(time[2] / 1000))
+  local now, made = time[1] * 1000 + math.floor(time[2] / 1000), tonumber(ARGV[8])
+  local created = string.format('%016.0f', made > 0 and math.min(made, now) or now)
   redis.call('SET', KEYS[1], 'isrd/1 ' .. ARGV[1] .. ' ' .. created .. '\n' .. ARGV[7], 'PX', ARGV[2])
   redis.call('DEL', KEYS[3])
 end
