@@ -28,6 +28,8 @@ export interface PlainSet {
   readonly position?: Position;
   readonly rewriteOf?: Version;
   readonly retryAfterMs?: number;
+  readonly onlyIfAbsent?: boolean;
+  readonly builtAtMs?: bigint;
 }
 
 /** Beside the stream a body is waited for as long as it takes at this speed, and the deadline of a call. */

@@ -1,11 +1,13 @@
-import type { Read } from "./calls.js";
+import type { Answer, Read, Write } from "./calls.js";
 import { messageOf } from "./errors.js";
 import { Status } from "./gen/isrd/v1/cache_pb.js";
-import { Space } from "./gen/isrd/v1/entry_pb.js";
-import { hostNow, tellHost } from "./next/answer.js";
+import { type Entry, Space } from "./gen/isrd/v1/entry_pb.js";
+import { nowOf, tellHost } from "./next/answer.js";
+import type { Seed } from "./next/build-output.js";
 import { isOnDemand, isPrefetch, isProbe } from "./next/intent.js";
 import { lifetimeOf, retryAfterMs } from "./next/lifetime.js";
-import { softTagsOf, spaceOf, tagsOf } from "./next/space.js";
+import { dialectOf, softTagsOf, spaceOf, tagsOf } from "./next/space.js";
+import type { Way } from "./next/telling.js";
 import type { HostAnswer, HostContext, HostGetContext, HostSetContext, HostValue } from "./next/values.js";
 import type { Begin } from "./renders.js";
 import { processRuntime, type Runtime } from "./runtime.js";
@@ -17,6 +19,20 @@ function toMark(expire: number | undefined): { expireSeconds?: number } {
   return { expireSeconds: Math.min(0xffff_ffff, Math.max(0, Math.ceil(expire))) };
 }
 
+/** There is nothing to hand out; a cached "not found" is something. */
+function isEmpty({ status, entry, kept }: Answer): boolean {
+  return status === Status.MISS || !(entry || kept);
+}
+
+/**
+ * For a path that the build has recorded as "not found" Next.js serves that, and stores it as if it were news, whenever
+ * nothing is found; so it is told to be old, and is rendered. In the closed routes of 14, and of 15's App Router, nothing
+ * found is a 404 for good: then an old page is better, once.
+ */
+function mustNotMiss({ value, closed }: Seed, ctx: HostGetContext, way: Way): boolean {
+  return value === null || (closed && way !== "answer" && ctx.kind !== "PAGES");
+}
+
 const BUILD_PHASE = "phase-production-build";
 
 /**
@@ -25,12 +41,12 @@ const BUILD_PHASE = "phase-production-build";
  * fails is a miss. During `next build` and in `next dev` it keeps nothing and connects to nothing.
  */
 export default class CacheHandler {
-  readonly #headers: HostContext["_requestHeaders"];
+  readonly #host: HostContext;
   readonly #runtime: Runtime | undefined;
   readonly #begin: Begin | undefined;
 
   constructor(ctx: HostContext = {}, runtime?: Runtime) {
-    this.#headers = ctx._requestHeaders;
+    this.#host = ctx;
     if (ctx.dev || process.env["NEXT_PHASE"] === BUILD_PHASE) return;
     this.#runtime = runtime ?? processRuntime(ctx.serverDistDir);
     this.#begin = this.#runtime.client.begin();
@@ -80,25 +96,52 @@ export default class CacheHandler {
   resetRequestCache(): void {}
 
   async #read(runtime: Runtime, begin: Begin, name: string, ctx: HostGetContext): Promise<HostAnswer | null> {
-    const scope = runtime.scopes.current(this.#headers);
-    const space = spaceOf(ctx);
-    const read: Read = {
-      key: { space, name },
-      softTags: space === Space.FETCH ? softTagsOf(ctx) : [],
-      onDemand: isOnDemand(this.#headers, runtime.served.previewId),
-      noLease: space === Space.ROUTE && (isProbe(ctx) || isPrefetch(this.#headers, scope?.rawHeaders)),
-      begin,
-    };
-    const answer = await runtime.client.get(read);
-    if (answer.status === Status.MISS || !(answer.entry || answer.kept)) {
+    const scope = runtime.scopes.current(this.#host._requestHeaders);
+    const read = this.#toRead(runtime, begin, name, ctx, scope?.rawHeaders);
+    const inRoute = read.key.space === Space.ROUTE;
+    let answer = await runtime.client.get(read);
+    if (isEmpty(answer) && inRoute) answer = await this.#fromBuild(runtime, read, answer, ctx);
+    if (isEmpty(answer)) {
       // A stale answer is regenerated after the response, and a fetch's result may come after it: only this one must not.
-      if (answer.render && space === Space.ROUTE) scope?.renders.add(answer.render);
+      if (answer.render && inRoute) scope?.renders.add(answer.render);
       return null;
     }
-    const value = answer.kept ? (answer.kept.value as HostValue | null) : decodeValue(answer.entry as never);
+    const value = answer.kept ? answer.kept.value : decodeValue(answer.entry as Entry, dialectOf(ctx));
     if (answer.fill) runtime.client.keepNear(answer.fill, value);
     if (value) runtime.handed.set(value, { version: answer.version, revalidate: answer.lifetime.revalidate });
-    return tellHost(value, answer, ctx, hostNow());
+    const { way, tell } = await runtime.telling;
+    const told = tellHost(value as HostValue | null, answer, { ctx, way, now: nowOf(ctx) });
+    if (inRoute) tell(name, told.cacheControl);
+    return told;
+  }
+
+  #toRead(runtime: Runtime, begin: Begin, name: string, ctx: HostGetContext, rawHeaders?: readonly string[]): Read {
+    const headers = this.#host._requestHeaders;
+    const space = spaceOf(ctx);
+    return {
+      key: { space, name },
+      softTags: space === Space.FETCH ? softTagsOf(ctx) : [],
+      onDemand: isOnDemand(headers, runtime.served.previewId),
+      noLease: space === Space.ROUTE && (isProbe(ctx) || isPrefetch(headers, rawHeaders)),
+      begin,
+    };
+  }
+
+  /** What the build has rendered is an entry like any other, if it was not revalidated since. */
+  async #fromBuild(runtime: Runtime, read: Read, answer: Answer, ctx: HostGetContext): Promise<Answer> {
+    const seed = await runtime.output.seedOf(read.key.name, ctx, this.#host);
+    if (!seed) return answer;
+    const { value, cacheControl, builtAtMs } = seed;
+    const lifetime = lifetimeOf(value, { cacheControl });
+    if (lifetime && !read.onDemand) {
+      const write: Write = { ...read, draft: encodeValue(value), value, lifetime, tags: tagsOf(value, {}) };
+      const planted = await runtime.client.plant(read, answer, write, builtAtMs);
+      if (planted && !isEmpty(planted)) return planted;
+    }
+    const { way } = await runtime.telling;
+    if (!mustNotMiss(seed, ctx, way)) return answer;
+    const ageMs = Math.max(0, Date.now() - builtAtMs);
+    return { ...answer, status: Status.STALE, kept: { value }, ageMs, lifetime: lifetime ?? {}, leased: true };
   }
 
   async #write(
@@ -112,8 +155,8 @@ export default class CacheHandler {
     const key = { space: spaceOf(ctx), name };
     const handed = value && runtime.handed.get(value);
     if (handed) {
-      if (handed.version) await client.retryLater(key, handed.version, retryAfterMs(ctx, handed.revalidate), begin);
-      return;
+      if (!handed.version) return client.abandonKey(key, begin);
+      return client.retryLater(key, handed.version, retryAfterMs(ctx, handed.revalidate), begin);
     }
     const lifetime = lifetimeOf(value, ctx);
     if (!lifetime) return client.abandonKey(key, begin);

@@ -15,7 +15,7 @@ import { type Counters, newCounters } from "./counters.js";
 import { IsrdError, messageOf, RefusedError } from "./errors.js";
 import type { Fallback } from "./fallback.js";
 import { type GetResponse, Outcome, Reason, type SetResponse, Status } from "./gen/isrd/v1/cache_pb.js";
-import { Space, type Version } from "./gen/isrd/v1/entry_pb.js";
+import { type Position, Space, type Version } from "./gen/isrd/v1/entry_pb.js";
 import type { EntryKey } from "./key.js";
 import type { Lease, Leases } from "./lease.js";
 import type { Log } from "./log.js";
@@ -107,6 +107,31 @@ export class Client {
     } finally {
       lease?.end();
     }
+  }
+
+  /**
+   * Offers what the build has rendered where the answer was that there is nothing, and reads again. Undefined: it was
+   * revalidated since it was built, or could not be offered; the render that the answer has set off goes on.
+   */
+  async plant(read: Read, { reason, render }: Answer, write: Write, builtAtMs: number): Promise<Answer | undefined> {
+    if (this.#session.state !== "ready" || reason !== Reason.ABSENT) return undefined;
+    const { base, lease } = render ?? {};
+    const { position } = read.begin;
+    if (!base && !position) return undefined;
+    const counted = base ? { base } : { position: position as Position };
+    try {
+      const request = { key: read.key, ...counted, onlyIfAbsent: true, builtAtMs: BigInt(builtAtMs) };
+      const { outcome } = await this.#bodies.send(write, request, lease);
+      // Refused as older: somebody has written meanwhile, and that is what is read then.
+      if (outcome !== Outcome.ACCEPTED && outcome !== Outcome.REFUSED_OLDER) return undefined;
+    } catch (error) {
+      this.#count(error);
+      return undefined;
+    }
+    this.counters.planted += 1;
+    if (render) this.#renders.drop(render);
+    lease?.end(); // by the write
+    return this.get(read);
   }
 
   /** Next.js gave the old entry back after a failed render: keeps the entry as it is, and delays the next attempt. */

@@ -18,6 +18,8 @@ export interface Counters {
   sets: number;
   /** Writes that the daemon did not take. */
   setsRefused: number;
+  /** Pages of the build output that were offered to the cache because it had nothing. */
+  planted: number;
   /** Leases that were given back because a response ended without a write. */
   releases: number;
   /** Revalidations that were asked for. */
@@ -43,6 +45,7 @@ export function newCounters(): Counters {
     fallbacks: 0,
     sets: 0,
     setsRefused: 0,
+    planted: 0,
     releases: 0,
     revalidations: 0,
     timeouts: 0,

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
+import { dirname } from "node:path";
 import { type Address, addressesFrom } from "./address.js";
 import { Client } from "./client.js";
 import { type Config, configFrom, logLevelFrom } from "./config.js";
@@ -10,8 +11,10 @@ import { keyHasher } from "./key.js";
 import { Leases } from "./lease.js";
 import { createLog, type Log } from "./log.js";
 import { NearCache } from "./near-cache.js";
-import { findServedBuild, type ServedBuild } from "./next/build.js";
+import { findServedBuild, nextLoader, type ServedBuild } from "./next/build.js";
+import { BuildOutput } from "./next/build-output.js";
 import { RequestScopes } from "./next/request-scope.js";
+import { findTelling, type LoadNext, type Telling } from "./next/telling.js";
 import { Session } from "./session.js";
 import { oncePerProcess, peekProcess } from "./shared.js";
 import type { Dial } from "./transport.js";
@@ -34,6 +37,10 @@ export interface Runtime {
   readonly client: Client;
   readonly near: NearCache;
   readonly scopes: RequestScopes;
+  /** How this Next.js is told lifetimes. */
+  readonly telling: Promise<Telling>;
+  /** What `next build` has rendered. */
+  readonly output: BuildOutput;
   /** The values that get has handed out, to know them again when Next.js gives one back. */
   readonly handed: WeakMap<object, Handed>;
   /** Where the daemon is, or is looked for first; for people. Throws an IsrdError `address`. */
@@ -62,11 +69,14 @@ export function createRuntime(options: {
   env: NodeJS.ProcessEnv;
   dial: Dial;
   log?: Log;
+  /** Default: from where the app's server would. */
+  load?: LoadNext;
 }): Runtime {
   const { env, dial, serverDistDir } = options;
+  const load = options.load ?? nextLoader(serverDistDir);
   const log = options.log ?? createLog(logLevelFrom(env));
   const config = configFrom(env, log);
-  const served = findServedBuild(serverDistDir, env, log);
+  const served = findServedBuild(serverDistDir, env, log, load);
   const addresses = (): readonly Address[] => addressesFrom(env);
   const fallback = new Fallback(config.fallbackBytes);
   const { token, timeoutMs, revalidateTimeoutMs } = config;
@@ -84,7 +94,22 @@ export function createRuntime(options: {
     scope.renders.clear();
   });
   const address = (): string => session.where || (addresses()[0]?.text ?? "");
-  return { log, config, served, session, client, near, scopes, handed: new WeakMap(), address };
+  const telling = findTelling(load).then((found) => report(found, served, log));
+  const output = new BuildOutput(load, serverDistDir === undefined ? undefined : dirname(serverDistDir));
+  return { log, config, served, session, client, near, scopes, telling, output, handed: new WeakMap(), address };
+}
+
+/** Says once which way is in use: it decides whether pages that another process has rendered have a `Cache-Control`. */
+function report(found: Awaited<ReturnType<typeof findTelling>>, { nextVersion }: ServedBuild, log: Log): Telling {
+  const name = `Next.js ${nextVersion}`.trim();
+  const { way } = found.telling;
+  if (way === "answer") log.info(`${name} is told the lifetime of an entry with the entry`);
+  else if (way === "table") log.info(`${name} is told the lifetime of an entry by its own table of lifetimes`);
+  else
+    log.warn(
+      `${name} cannot be told lifetimes (${found.problem}): pages that another process has rendered have no Cache-Control`,
+    );
+  return found.telling;
 }
 
 function helloOf({ app, build, nextVersion }: ServedBuild, config: Config) {

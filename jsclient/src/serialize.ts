@@ -1,6 +1,14 @@
 import { isAscii, isUtf8, transcode } from "node:buffer";
 import { type Entry, type Header, HeaderShape, Kind, type Part } from "./gen/isrd/v1/entry_pb.js";
-import type { AppPageValue, FetchValue, HostHeaders, HostValue, ImageValue } from "./next/values.js";
+import type {
+  AppPageValue,
+  Dialect,
+  FetchValue,
+  HostHeaders,
+  HostValue,
+  ImageValue,
+  Page14Value,
+} from "./next/values.js";
 
 /** A part that is yet to be written. Text stays text: it becomes UTF-8 once, in the buffer that is sent. */
 export interface PartDraft {
@@ -43,7 +51,10 @@ export function encodeValue(value: HostValue | null): EntryDraft {
     case "PAGES":
       return draft(Kind.PAGES, [part("html", value.html), part("pageData", JSON.stringify(value.pageData))], value);
     case "APP_ROUTE":
+    case "ROUTE":
       return draft(Kind.APP_ROUTE, [part("body", value.body)], value);
+    case "PAGE":
+      return encodePage14(value);
     case "REDIRECT":
       return draft(Kind.REDIRECT, [part("props", JSON.stringify(value.props))]);
     case "FETCH":
@@ -86,6 +97,17 @@ function encodeAppPage(value: AppPageValue): EntryDraft {
   return draft(Kind.APP_PAGE, parts, value, attributes);
 }
 
+/** Next.js 14 has one kind for both routers, and the flight as text. */
+function encodePage14({ html, pageData, postponed, ...response }: Page14Value): EntryDraft {
+  const parts = [part("html", html)];
+  if (typeof pageData === "object") {
+    return draft(Kind.PAGES, [...parts, part("pageData", JSON.stringify(pageData))], response);
+  }
+  parts.push(part("rsc", pageData));
+  if (postponed !== undefined) parts.push(part("postponed", postponed));
+  return draft(Kind.APP_PAGE, parts, response);
+}
+
 /** Next.js 16 uses one Buffer for `/_full` and `rscData`, so that comparing bytes is the exception. */
 function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   return a === b || (a.length > 0 && a.length === b.length && Buffer.compare(a, b) === 0);
@@ -119,29 +141,30 @@ function encodeHeaders(headers: HostHeaders | undefined): EntryDraft["headers"] 
 
 /**
  * Translates an entry back into the value that was encoded; `null` is a cached "not found". Buffers are views of the
- * entry's bytes, parts that were stored once come back as one Buffer, text is decoded once.
+ * entry's bytes, parts that were stored once come back as one Buffer, text is decoded once. Pages and routes come as the
+ * reader's Next.js wants them.
  *
  * Throws an Error that names what is wrong if the entry is incomplete or of a kind that it does not know.
  */
-export function decodeValue(entry: Entry): HostValue | null {
+export function decodeValue(entry: Entry, dialect: Dialect = "15"): HostValue | null {
   switch (entry.kind) {
     case Kind.NOT_FOUND:
       return null;
     case Kind.APP_PAGE:
-      return decodeAppPage(entry);
-    case Kind.PAGES: {
-      const html = text(entry, "html");
+      return dialect === "14" ? decodePage14(entry) : decodeAppPage(entry);
+    case Kind.PAGES:
+      if (dialect === "14") return decodePage14(entry);
       return {
         kind: "PAGES",
-        html,
+        html: text(entry, "html"),
         pageData: json(entry, "pageData"),
         headers: headersOf(entry),
         status: entry.status,
       };
-    }
     case Kind.APP_ROUTE: {
       if (entry.status === undefined) throw new Error("an APP_ROUTE entry has no status");
-      return { kind: "APP_ROUTE", body: bytes(entry, "body"), status: entry.status, headers: headersOf(entry) ?? {} };
+      const route = { body: bytes(entry, "body"), status: entry.status, headers: headersOf(entry) ?? {} };
+      return dialect === "14" ? { kind: "ROUTE", ...route } : { kind: "APP_ROUTE", ...route };
     }
     case Kind.REDIRECT:
       return { kind: "REDIRECT", props: json(entry, "props") };
@@ -152,6 +175,18 @@ export function decodeValue(entry: Entry): HostValue | null {
     default:
       throw new Error(`an entry is of kind ${entry.kind}, which this version cannot read`);
   }
+}
+
+function decodePage14(entry: Entry): Page14Value {
+  const app = entry.kind === Kind.APP_PAGE;
+  return {
+    kind: "PAGE",
+    html: text(entry, "html"),
+    pageData: app ? text(entry, "rsc") : json(entry, "pageData"),
+    headers: headersOf(entry),
+    postponed: app && entry.parts.some(({ name }) => name === "postponed") ? text(entry, "postponed") : undefined,
+    status: entry.status,
+  };
 }
 
 function decodeAppPage(entry: Entry): AppPageValue {

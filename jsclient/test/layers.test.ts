@@ -42,9 +42,12 @@ const ALLOWED: Record<string, string[]> = {
   calls: ["fallback", "gen", "key", "near-cache", "renders", "serialize"],
   "next/space": ["gen", "next/values"],
   "next/lifetime": ["fallback", "next/values"],
-  "next/answer": ["gen", "fallback", "next/values"],
   "next/intent": ["next/values"],
-  "next/build": ["log"],
+  "next/key-path": [],
+  "next/telling": ["errors", "next/key-path", "next/values"],
+  "next/answer": ["gen", "fallback", "next/space", "next/telling", "next/values"],
+  "next/build": ["log", "next/telling"],
+  "next/build-output": ["next/key-path", "next/telling", "next/values"],
   "next/request-scope": ["renders"],
   // The wire.
   "grpc-transport": ["address", "errors", "gen", "transport", "@grpc/grpc-js"],
@@ -68,11 +71,20 @@ const ALLOWED: Record<string, string[]> = {
   ],
   runtime: [
     ...["address", "client", "config", "fallback", "gen", "grpc-transport", "key", "lease", "log", "near-cache"],
-    ...["next/build", "next/request-scope", "session", "shared", "transport", "version"],
+    ...[
+      "next/build",
+      "next/build-output",
+      "next/request-scope",
+      "next/telling",
+      "session",
+      "shared",
+      "transport",
+      "version",
+    ],
   ],
   "cache-handler": [
-    ...["calls", "errors", "gen", "next/answer", "next/intent", "next/lifetime", "next/space", "next/values"],
-    ...["renders", "runtime", "serialize"],
+    ...["calls", "errors", "gen", "next/answer", "next/build-output", "next/intent", "next/lifetime", "next/space"],
+    ...["next/telling", "next/values", "renders", "runtime", "serialize"],
   ],
   index: ["counters", "runtime", "session-options", "version"],
 };

@@ -10,11 +10,17 @@ import { findServedBuild } from "../src/next/build.js";
 import { isOnDemand, isPrefetch, isProbe } from "../src/next/intent.js";
 import { lifetimeOf, retryAfterMs } from "../src/next/lifetime.js";
 import { softTagsOf, spaceOf, tagsOf } from "../src/next/space.js";
-import type { HostAnswer, HostValue } from "../src/next/values.js";
+import type { HostAnswer, HostGetContext, HostValue } from "../src/next/values.js";
 import { memoryLog } from "./support/host.js";
 import { appPage, fetched, pagesPage, RandomValues } from "./support/values.js";
 
 const NOW = 1_000_000_000;
+
+const circumstances = (ctx: HostGetContext = {}) => ({ ctx, way: "answer" as const, now: NOW });
+
+const noNext = (): never => {
+  throw new Error("there is no Next.js here");
+};
 
 function finding(options: Partial<Finding>): Finding {
   return { status: Status.HIT, reason: Reason.UNSPECIFIED, ageMs: 0, lifetime: {}, leased: false, ...options };
@@ -30,9 +36,13 @@ function judge({ lastModified, cacheControl }: HostAnswer, now: number): "fresh"
 
 describe("what Next.js is told of a response", () => {
   test("a hit is fresh with its age and lifetimes", () => {
-    const answer = tellHost(appPage("x"), finding({ ageMs: 5000, lifetime: { revalidate: 60, expire: 600 } }), {}, NOW);
+    const answer = tellHost(
+      appPage("x"),
+      finding({ ageMs: 5000, lifetime: { revalidate: 60, expire: 600 } }),
+      circumstances(),
+    );
     assert.deepEqual([answer.lastModified, answer.cacheControl], [NOW - 5000, { revalidate: 60, expire: 600 }]);
-    assert.deepEqual(tellHost(null, finding({}), {}, NOW), {
+    assert.deepEqual(tellHost(null, finding({}), circumstances()), {
       value: null,
       lastModified: NOW,
       cacheControl: { revalidate: false },
@@ -52,7 +62,7 @@ describe("what Next.js is told of a response", () => {
       };
       const limitMs = Math.min((status === Status.HIT ? (revalidate ?? 99) : 99) * 1000, (expire ?? 99) * 1000);
       const found = finding({ status, leased, lifetime, ageMs: random.int(Math.max(1, limitMs)) });
-      const answer = tellHost(appPage("x"), found, {}, NOW);
+      const answer = tellHost(appPage("x"), found, circumstances());
       const expected = leased ? "stale" : "fresh";
       for (const later of [0, 5, 100]) {
         assert.equal(
@@ -71,13 +81,13 @@ describe("what Next.js is told of a response", () => {
       ageMs: 70_000,
       lifetime: { revalidate: 60, expire: 600 },
     });
-    const answer = tellHost(appPage("x"), found, {}, NOW);
+    const answer = tellHost(appPage("x"), found, circumstances());
     assert.deepEqual([answer.lastModified, answer.cacheControl], [NOW - 70_000, { revalidate: 1, expire: 600 }]);
   });
 
   test("stale, and another regenerates: fresh for a second, the expiry kept", () => {
     const found = finding({ status: Status.STALE, ageMs: 70_000, lifetime: { revalidate: 60, expire: 600 } });
-    const answer = tellHost(pagesPage("x"), found, {}, NOW);
+    const answer = tellHost(pagesPage("x"), found, circumstances());
     assert.deepEqual([answer.lastModified, answer.cacheControl], [NOW, { revalidate: 1, expire: 600 }]);
   });
 });
@@ -89,7 +99,7 @@ describe("what Next.js is told of what the daemon could not ask its store about"
   test("a page or an image: fresh for a second, the expiry kept", () => {
     const lifetime = { revalidate: 3600, expire: 7200 };
     for (const status of [Status.HIT, Status.STALE]) {
-      const page = tellHost(appPage("x"), unasked({ status, lifetime }), {}, NOW);
+      const page = tellHost(appPage("x"), unasked({ status, lifetime }), circumstances());
       assert.deepEqual([page.lastModified, page.cacheControl], [NOW, { revalidate: 1, expire: 7200 }]);
       const image = {
         kind: "IMAGE",
@@ -99,14 +109,14 @@ describe("what Next.js is told of what the daemon could not ask its store about"
         extension: "webp",
         revalidate: 3600,
       };
-      const { value } = tellHost(image as HostValue, unasked({ status, lifetime }), {}, NOW);
+      const { value } = tellHost(image as HostValue, unasked({ status, lifetime }), circumstances());
       assert.equal((value as { revalidate: number }).revalidate, 1);
     }
   });
 
   test("a fetch: its true age; and old if it is, since a tag may be why", () => {
-    assert.equal(tellHost(fetched("x", [], 3600), unasked({}), {}, NOW).lastModified, NOW - 60_000);
-    const old = tellHost(fetched("x", [], 3600), unasked({ status: Status.STALE }), {}, NOW);
+    assert.equal(tellHost(fetched("x", [], 3600), unasked({}), circumstances()).lastModified, NOW - 60_000);
+    const old = tellHost(fetched("x", [], 3600), unasked({ status: Status.STALE }), circumstances());
     assert.ok(NOW - old.lastModified > 3600_000);
   });
 });
@@ -118,25 +128,25 @@ describe("what Next.js is told of a fetch", () => {
   test("fresh and old by time: the true age, whoever regenerates", () => {
     for (const leased of [true, false]) {
       const found = finding({ status: Status.STALE, reason: Reason.REVALIDATE, ageMs: 61_000, leased });
-      const answer = tellHost(fetched("x"), found, {}, NOW);
+      const answer = tellHost(fetched("x"), found, circumstances());
       assert.deepEqual([answer.lastModified, answer.cacheControl], [NOW - 61_000, undefined]);
       assert.ok(isStale(answer, {}));
     }
-    assert.equal(tellHost(fetched("x"), finding({ ageMs: 9 }), {}, NOW).lastModified, NOW - 9);
+    assert.equal(tellHost(fetched("x"), finding({ ageMs: 9 }), circumstances()).lastModified, NOW - 9);
   });
 
   test("old by a tag: so old that its reader sees it stale, with the reader's lifetime or its own", () => {
     for (const leased of [true, false]) {
       for (const ctx of [{}, { revalidate: 5 }, { revalidate: 86_400 }, { revalidate: false as const }]) {
         const found = finding({ status: Status.STALE, reason: Reason.TAG_STALE, ageMs: 10, leased });
-        assert.ok(isStale(tellHost(fetched("x", [], 31_536_000), found, ctx, NOW), ctx), JSON.stringify(ctx));
+        assert.ok(isStale(tellHost(fetched("x", [], 31_536_000), found, circumstances(ctx)), ctx), JSON.stringify(ctx));
       }
     }
   });
 
   test("whoever has the lease sees it stale although its own lifetime is longer: somebody must fetch", () => {
     const found = finding({ status: Status.STALE, reason: Reason.REVALIDATE, ageMs: 61_000, leased: true });
-    assert.ok(isStale(tellHost(fetched("x"), found, { revalidate: 3600 }, NOW), { revalidate: 3600 }));
+    assert.ok(isStale(tellHost(fetched("x"), found, circumstances({ revalidate: 3600 })), { revalidate: 3600 }));
   });
 });
 
@@ -155,11 +165,14 @@ describe("what Next.js is told of an image", () => {
 
   test("fresh, old and leased, old and regenerated elsewhere", () => {
     assert.equal(
-      isStale(tellHost(image, finding({ ageMs: 14_399_000, lifetime: { revalidate: 14_400 } }), {}, NOW)),
+      isStale(tellHost(image, finding({ ageMs: 14_399_000, lifetime: { revalidate: 14_400 } }), circumstances())),
       false,
     );
-    assert.equal(isStale(tellHost(image, finding({ status: Status.STALE, leased: true, ageMs: 10 }), {}, NOW)), true);
-    const other = tellHost(image, finding({ status: Status.STALE, ageMs: 15_000_000 }), {}, NOW);
+    assert.equal(
+      isStale(tellHost(image, finding({ status: Status.STALE, leased: true, ageMs: 10 }), circumstances())),
+      true,
+    );
+    const other = tellHost(image, finding({ status: Status.STALE, ageMs: 15_000_000 }), circumstances());
     assert.equal(isStale(other), false);
     assert.equal((other.value as { revalidate: number }).revalidate, 1);
     assert.equal(image.revalidate, 14_400, "the value itself is left alone");
@@ -256,7 +269,7 @@ describe("what a process serves", () => {
       "apps/web/.next/BUILD_ID": "abc\n",
       "apps/web/.next/prerender-manifest.json": { preview: { previewModeId: "old" } },
     });
-    const served = findServedBuild(dist, {}, log);
+    const served = findServedBuild(dist, {}, log, noNext);
     assert.deepEqual(served, {
       app: "web",
       build: { buildId: "abc", deploymentId: "" },
@@ -265,8 +278,8 @@ describe("what a process serves", () => {
     });
     mkdirSync(dist);
     writeFileSync(join(dist, "preview-props.json"), JSON.stringify({ previewModeId: "new" }));
-    assert.equal(findServedBuild(dist, { ISRD_APP: "shop" }, log).previewId, "new");
-    assert.equal(findServedBuild(dist, { ISRD_APP: "shop" }, log).app, "shop");
+    assert.equal(findServedBuild(dist, { ISRD_APP: "shop" }, log, noNext).previewId, "new");
+    assert.equal(findServedBuild(dist, { ISRD_APP: "shop" }, log, noNext).app, "shop");
     assert.deepEqual(log.lines, []);
   });
 
@@ -274,7 +287,8 @@ describe("what a process serves", () => {
     const routes = { "apps/web/.next/routes-manifest.json": { deploymentId: "dpl-routes" } };
     const config = { "apps/web/.next/required-server-files.json": { config: { deploymentId: "dpl-config" } } };
     const log = memoryLog();
-    const find = (files: object, env = {}) => findServedBuild(project(t, { ...files }), env, log).build.deploymentId;
+    const find = (files: object, env = {}) =>
+      findServedBuild(project(t, { ...files }), env, log, noNext).build.deploymentId;
     assert.equal(find({ ...routes, ...config }, { NEXT_DEPLOYMENT_ID: "dpl-env" }), "dpl-env");
     assert.equal(find({ ...routes, ...config }), "dpl-routes");
     assert.equal(find(config), "dpl-config");
@@ -283,7 +297,7 @@ describe("what a process serves", () => {
 
   test("without a build output: warnings, and nothing breaks", (t) => {
     const log = memoryLog();
-    const served = findServedBuild(project(t, { "package.json": { name: "root" } }), {}, log);
+    const served = findServedBuild(project(t, { "package.json": { name: "root" } }), {}, log, noNext);
     assert.deepEqual(served, {
       app: "root",
       build: { buildId: "", deploymentId: "" },
@@ -291,6 +305,6 @@ describe("what a process serves", () => {
       previewId: undefined,
     });
     assert.match(log.lines.join(), /there is no BUILD_ID/);
-    assert.ok(findServedBuild(undefined, {}, log).app.length > 0);
+    assert.ok(findServedBuild(undefined, {}, log, noNext).app.length > 0);
   });
 });

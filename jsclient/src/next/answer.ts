@@ -1,5 +1,7 @@
 import type { EntryLifetime } from "../fallback.js";
 import { Reason, Status } from "../gen/isrd/v1/cache_pb.js";
+import { dialectOf } from "./space.js";
+import type { Way } from "./telling.js";
 import type { FetchValue, HostAnswer, HostCacheControl, HostGetContext, HostValue, ImageValue } from "./values.js";
 
 /** What was found, as far as telling Next.js depends on it. */
@@ -17,9 +19,16 @@ const MOMENT_SECONDS = 1;
 /** Time for Next.js to compare with its clock; less than this before the limit, a fresh entry might be judged stale. */
 const MARGIN_MS = 250;
 
+/** What telling depends on, beside what was found. */
+export interface Circumstances {
+  readonly ctx: HostGetContext;
+  readonly way: Way;
+  readonly now: number;
+}
+
 /** The clock that Next.js 15 and 16 judge by; 14 and images use Date.now, which differs by what the clock was set since. */
-export function hostNow(): number {
-  return performance.timeOrigin + performance.now();
+export function nowOf(ctx: HostGetContext): number {
+  return dialectOf(ctx) === "14" ? Date.now() : performance.timeOrigin + performance.now();
 }
 
 /**
@@ -29,10 +38,12 @@ export function hostNow(): number {
  *
  * An old fetch is never told fresh, whoever regenerates it: it would be baked into a new page.
  */
-export function tellHost(value: HostValue | null, finding: Finding, ctx: HostGetContext, now: number): HostAnswer {
+export function tellHost(value: HostValue | null, finding: Finding, { ctx, way, now }: Circumstances): HostAnswer {
   if (value?.kind === "FETCH") return tellFetch(value, finding, ctx, now);
   if (value?.kind === "IMAGE") return tellImage(value, finding);
-  return tellResponse(value, finding, now);
+  const told = tellResponse(value, finding, now);
+  // Who cannot be told a lifetime takes anything for stale that is older than a second.
+  return way === "clock" && isFresh(finding) ? { ...told, lastModified: now } : told;
 }
 
 /** Nobody could be asked whether it still is: it is not to be relied on for as long as it says. */

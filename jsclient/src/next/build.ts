@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import type { Log } from "../log.js";
+import type { LoadNext } from "./telling.js";
 
 /** What a process serves. */
 export interface ServedBuild {
@@ -22,23 +23,32 @@ const NAMELESS_APP = "app";
  *
  * Reads a few small files; once per process. What cannot be found is empty, and said in a warning where it matters.
  */
-export function findServedBuild(serverDistDir: string | undefined, env: NodeJS.ProcessEnv, log: Log): ServedBuild {
+export function findServedBuild(
+  serverDistDir: string | undefined,
+  env: NodeJS.ProcessEnv,
+  log: Log,
+  load: LoadNext,
+): ServedBuild {
   const distDir = serverDistDir === undefined ? undefined : dirname(serverDistDir);
   const buildId = (distDir && readText(join(distDir, "BUILD_ID"))?.trim()) ?? "";
   if (buildId === "") log.warn("there is no BUILD_ID beside the server: pages of different builds are not kept apart");
   return {
     app: env["ISRD_APP"]?.trim() || findName(distDir ?? process.cwd(), log),
     build: { buildId, deploymentId: findDeploymentId(distDir, env) },
-    nextVersion: findNextVersion(distDir),
+    nextVersion: findNextVersion(load),
     previewId: distDir && findPreviewId(distDir),
   };
 }
 
-/** Looked up as the app would, whose copy may be another than the nearest to this package. */
-function findNextVersion(distDir: string | undefined): string {
-  if (distDir === undefined) return "";
+/** Loads modules of Next.js as the app's server would, whose copy may be another than the nearest to this package. */
+export function nextLoader(serverDistDir: string | undefined): LoadNext {
+  const require = createRequire(join(serverDistDir ?? process.cwd(), "x.js"));
+  return (path) => require(path);
+}
+
+function findNextVersion(load: LoadNext): string {
   try {
-    const version = field(readJson(createRequire(join(distDir, "x.js")).resolve("next/package.json")), "version");
+    const version = field(load("next/package.json"), "version");
     return typeof version === "string" ? version : "";
   } catch {
     return "";

@@ -1,5 +1,5 @@
 import { Space } from "../gen/isrd/v1/entry_pb.js";
-import type { HostGetContext, HostSetContext, HostValue } from "./values.js";
+import type { Dialect, HostGetContext, HostSetContext, HostValue } from "./values.js";
 
 /**
  * The key space of a call. Next.js 14 says `kindHint` in lower case where 15 and later say `kind`; sets of fetches are
@@ -9,6 +9,11 @@ export function spaceOf(ctx: HostSetContext): Space {
   const kind = (ctx.kind ?? ctx.kindHint)?.toUpperCase();
   if (kind === "FETCH" || ctx.fetchCache) return Space.FETCH;
   return kind === "IMAGE" ? Space.IMAGE : Space.ROUTE;
+}
+
+/** 14 says `kindHint` with every read, and no later version does. */
+export function dialectOf(ctx: HostGetContext): Dialect {
+  return ctx.kindHint === undefined ? "15" : "14";
 }
 
 /** The tags that a read brings along: those of the fetch itself, and those of the route that fetches. */

@@ -34,6 +34,24 @@ export interface AppRouteValue {
   headers: HostHeaders;
 }
 
+/** A page of either router in Next.js 14; the App Router's has its flight as text in `pageData`. */
+export interface Page14Value {
+  kind: "PAGE";
+  html: string;
+  pageData: object | string;
+  headers: HostHeaders | undefined;
+  postponed: string | undefined;
+  status: number | undefined;
+}
+
+/** The response of a route handler in Next.js 14. */
+export interface Route14Value {
+  kind: "ROUTE";
+  body: Buffer;
+  status: number;
+  headers: HostHeaders;
+}
+
 /** A redirect of the Pages Router; the App Router's are pages with a status. */
 export interface RedirectValue {
   kind: "REDIRECT";
@@ -59,7 +77,18 @@ export interface ImageValue {
 }
 
 /** Everything that a handler is given to keep. `null` is a value too: a cached "not found". */
-export type HostValue = PagesValue | AppPageValue | AppRouteValue | RedirectValue | FetchValue | ImageValue;
+export type HostValue =
+  | PagesValue
+  | AppPageValue
+  | AppRouteValue
+  | Page14Value
+  | Route14Value
+  | RedirectValue
+  | FetchValue
+  | ImageValue;
+
+/** How a Next.js wants its pages and routes: `14` has two kinds for what 15 and later have three for. */
+export type Dialect = "14" | "15";
 
 /** Next.js's lifetime: seconds; `revalidate: false` is never. */
 export interface HostCacheControl {

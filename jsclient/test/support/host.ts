@@ -1,4 +1,5 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import CacheHandler from "../../src/cache-handler.js";
@@ -10,7 +11,10 @@ import type { Dial } from "../../src/transport.js";
 /** A log that keeps its lines. */
 export function memoryLog(): Log & { readonly lines: string[] } {
   const lines: string[] = [];
-  const keep = (level: string) => (line: string) => void lines.push(line.replace(/^isrd:/, level));
+  const keep = (level: string) => (line: string) => {
+    // Said once in each process, whatever it is that a test is about.
+    if (!line.includes("is told the lifetime")) lines.push(line.replace(/^isrd:/, level));
+  };
   return Object.assign(createLog("info", { info: keep("info"), warn: keep("warn") }), { lines });
 }
 
@@ -42,7 +46,9 @@ export function startHost(options: { dial: Dial; env?: NodeJS.ProcessEnv; buildI
   const build = fakeBuild(options.buildId ?? "build-1", options.app);
   const log = memoryLog();
   const env = { ISRD_ADDRESS: "unix:/nowhere.sock", ...options.env };
-  const runtime = createRuntime({ serverDistDir: build.serverDistDir, env, dial: options.dial, log });
+  // The Next.js of this repository: a folder of the system's for temporary files has none.
+  const load = createRequire(import.meta.url);
+  const runtime = createRuntime({ serverDistDir: build.serverDistDir, env, dial: options.dial, log, load });
   return {
     runtime,
     log,
