@@ -1,0 +1,45 @@
+package cache_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/isrd/isrd/daemon/internal/cache"
+	"github.com/isrd/isrd/daemon/internal/tag"
+)
+
+// What was appended to a log that lost it right after is still owed.
+func TestWhatIsOwedIsAppendedUntilTheLogHasIt(t *testing.T) {
+	bubble(t, false, func(f *fixture) {
+		f.get(cache.GetRequest{})
+		f.away(cache.ErrUnavailable)
+		f.revalidate(tag.Revalidation{Tag: "products"})
+		f.log.set(func(l *flakyLog) { l.appended, l.lose = nil, 2 })
+		f.away(nil)
+		f.get(cache.GetRequest{})
+		f.log.mu.Lock()
+		defer f.log.mu.Unlock()
+		if n := len(f.log.appended); n != 3 {
+			f.t.Errorf("appended %d times; it was lost twice", n)
+		}
+	})
+}
+
+// The time for an acknowledgement ends in the very moment in which the others have answered, and the log is lost.
+func TestEventThatIsLostAtTheLastMomentIsNotAcknowledged(t *testing.T) {
+	bubble(t, false, func(f *fixture) {
+		f.get(cache.GetRequest{})
+		f.log.set(func(l *flakyLog) {
+			l.await = func(ctx context.Context, _ tag.Position) error {
+				<-ctx.Done()
+				was := l.follower.Snapshot().Position
+				l.follower.Load(tag.Snapshot{Position: tag.Position{Epoch: was.Epoch + 1, Seq: was.Seq + 10}}, "the log was lost")
+				return nil
+			}
+		})
+		r, err := f.Revalidate(f.t.Context(), "shop", []tag.Revalidation{{Tag: "products"}}, nil)
+		if err != nil || r.FleetWide {
+			f.t.Errorf("got %+v, %v", r, err)
+		}
+	})
+}
