@@ -3,6 +3,7 @@ package cache_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/isrd/isrd/daemon/internal/cache"
 	"github.com/isrd/isrd/daemon/internal/tag"
@@ -41,5 +42,25 @@ func TestEventThatIsLostAtTheLastMomentIsNotAcknowledged(t *testing.T) {
 		if err != nil || r.FleetWide {
 			f.t.Errorf("got %+v, %v", r, err)
 		}
+	})
+}
+
+// A log that may lack something is asked and judged by as ever, leases included; what is served says that it may be old.
+func TestAnswersByALogThatMayLackEventsAreFlagged(t *testing.T) {
+	bubble(t, false, func(f *fixture) {
+		f.set(f.get(cache.GetRequest{}), entry("one"))
+		time.Sleep(cache.Bound)
+		f.log.set(func(l *flakyLog) { l.fail = cache.ErrDoubted })
+		f.want(f.get(cache.GetRequest{}), cache.Hit, cache.StoreUnavailable, false, "one")
+		if until, err := f.Vouched(f.t.Context(), "shop"); err != nil || until.After(time.Now()) {
+			f.t.Errorf("clients may rely on it until %v: %v", until, err)
+		}
+		absent := entry("two")
+		absent.Key.Name = "/two"
+		a := f.get(cache.GetRequest{Key: absent.Key})
+		f.want(a, cache.Miss, cache.Absent, true, "")
+		f.set(a, absent)
+		f.log.set(func(l *flakyLog) { l.fail = nil })
+		f.want(f.get(cache.GetRequest{Key: absent.Key}), cache.Hit, cache.NoReason, false, "two")
 	})
 }

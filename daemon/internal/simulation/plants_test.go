@@ -18,6 +18,7 @@ const (
 	nobodyIsAMember
 	noQuietTime
 	ackBeforeApplied
+	noDoubt
 )
 
 // plantNames say what each of them is.
@@ -35,4 +36,5 @@ var plantNames = map[plant]string{
 	nobodyIsAMember:     "a revalidation waits for nobody",
 	noQuietTime:         "a new epoch begins without a quiet time",
 	ackBeforeApplied:    "a client acknowledges events before it has applied them",
+	noDoubt:             "a log that goes on in another server is taken for all that was acknowledged",
 }
