@@ -36,7 +36,8 @@ func (h *watch) told(c *client, r read, a answer) {
 	if a.flagged() {
 		return
 	}
-	if t, bad := r.need.broken(a.content, readers, fresh, now); bad {
+	// What was lost since it asked is asked for by nobody.
+	if t, bad := r.need.broken(a.content, readers, fresh, now); bad && clone(h.acked).forbids(a.content, readers, fresh, now) {
 		h.w.fail(noResurrection, "%s was told %v %s %s of tick %d; acknowledged before it asked: %s %+v",
 			c.name, a.status, flagOf(a), describe(a.content), a.content.tick, t, r.need[t])
 	}
