@@ -142,9 +142,7 @@ func (s *script) ack() []any {
 	if told == "" {
 		return s.with(int64(0))
 	}
-	if s.arg(3) != "-" {
-		others += s.arg(2) + " " + till + " " + decimal(max(number(told), s.number(3))) + "\n"
-	}
+	others += s.arg(2) + " " + till + " " + decimal(max(number(told), s.number(3))) + "\n"
 	s.hset(s.key(1), "members", others)
 	s.publish(s.arg(1), "a "+s.arg(2)+" "+s.arg(3))
 	return s.with(int64(1))
