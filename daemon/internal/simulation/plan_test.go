@@ -27,17 +27,15 @@ type fault struct {
 	every time.Duration // the mean pause
 }
 
-// inspection is the time for the look at every key, at the end of a seed.
-const inspection = 1600 * time.Millisecond
-
-// settled is the time for all to settle after it was healed. A daemon that stops keeps the leases of its clients for 5 s,
-// also those that no client claims, because it has sent a set and waits for its answer no longer.
-func (p *plan) settled() time.Duration {
-	if p.has("daemon stops") {
-		return 6 * time.Second
-	}
-	return 3500 * time.Millisecond
-}
+const (
+	// inspection is the time for the look at every key, at the end of a seed.
+	inspection = 1600 * time.Millisecond
+	// settled is the time for all to settle after it was healed: what is being rendered then is written by its end, or soon.
+	settled = 2800 * time.Millisecond
+	// leasesKept is for how long a daemon that stops keeps the leases of its clients, and a little more: also those that no
+	// client claims, because it has sent a set and waits for its answer no longer.
+	leasesKept = 6 * time.Second
+)
 
 func (p *plan) has(name string) bool {
 	return slices.ContainsFunc(p.faults, func(f fault) bool { return f.name == name })

@@ -38,6 +38,8 @@ type world struct {
 	names   int
 	tape    *tape // what Redis was asked, if it is to be replayed
 	broken  *violation
+	// stoppedAt is when a daemon stopped in order, the last time.
+	stoppedAt time.Duration
 }
 
 // network is what all links to Redis have in common.
@@ -168,7 +170,10 @@ func (w *world) play() {
 	}
 	w.faults()
 	w.after(w.plan.length, w.heal)
-	w.run(w.plan.length+w.plan.settled(), look)
+	w.run(w.plan.length+settled, look)
+	if w.broken == nil && w.stoppedAt > 0 {
+		w.run(max(w.now(), w.stoppedAt+leasesKept), look)
+	}
 	if w.broken == nil {
 		w.inspect()
 		w.run(w.now()+inspection, look)
