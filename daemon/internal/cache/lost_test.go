@@ -64,3 +64,21 @@ func TestAnswersByALogThatMayLackEventsAreFlagged(t *testing.T) {
 		f.want(f.get(cache.GetRequest{Key: absent.Key}), cache.Hit, cache.NoReason, false, "two")
 	})
 }
+
+// A daemon that never reached its log gives no position that a write could name; that its base is another render's counts
+// all the same.
+func TestWriteWithTheTokenOfAnotherRenderIsNotNewerThanWhatIsOwed(t *testing.T) {
+	bubble(t, false, func(f *fixture) {
+		f.get(cache.GetRequest{})
+		f.away(cache.ErrUnavailable)
+		f.revalidate(tag.Revalidation{Tag: "products"})
+		time.Sleep(10 * time.Millisecond)
+		later := f.get(cache.GetRequest{})
+		if got := f.write(cache.SetRequest{Entry: entry("old", "products"), Base: later.Base, Shared: true}); got != cache.RefusedInvalidated {
+			f.t.Errorf("with the token of another render: %v", got)
+		}
+		if got := f.write(cache.SetRequest{Entry: entry("new", "products"), Base: later.Base}); got != cache.Accepted {
+			f.t.Errorf("with its own: %v", got)
+		}
+	})
+}

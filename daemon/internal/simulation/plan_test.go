@@ -28,14 +28,20 @@ type fault struct {
 }
 
 const (
-	// inspection is the time for the look at every key, at the end of a seed.
-	inspection = 1600 * time.Millisecond
 	// settled is the time for all to settle after it was healed: what is being rendered then is written by its end, or soon.
 	settled = 2800 * time.Millisecond
 	// leasesKept is for how long a daemon that stops keeps the leases of its clients, and a little more: also those that no
 	// client claims, because it has sent a set and waits for its answer no longer.
 	leasesKept = 6 * time.Second
 )
+
+// inspection is the time for the look at every key, at the end of a seed: longer where many frames are slow.
+func (p *plan) inspection() time.Duration {
+	if p.slowHops < 0.1 {
+		return 1600 * time.Millisecond
+	}
+	return 1600*time.Millisecond + 2*p.slowHop
+}
 
 func (p *plan) has(name string) bool {
 	return slices.ContainsFunc(p.faults, func(f fault) bool { return f.name == name })

@@ -92,7 +92,7 @@ func (w *world) inspect() {
 		for _, p := range w.pages {
 			s := &seen{client: c, page: p}
 			w.watch.seen = append(w.watch.seen, s)
-			until := w.now() + inspection - 600*time.Millisecond
+			until := w.now() + w.plan.inspection() - 600*time.Millisecond
 			var look func()
 			look = func() {
 				c.view(p, false, func(made *content) { s.last, s.at = made, w.now() })

@@ -176,7 +176,7 @@ func (w *world) play() {
 	}
 	if w.broken == nil {
 		w.inspect()
-		w.run(w.now()+inspection, look)
+		w.run(w.now()+w.plan.inspection(), look)
 	}
 	if w.broken == nil {
 		w.watch.inspected()
