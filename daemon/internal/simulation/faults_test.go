@@ -173,7 +173,7 @@ func (w *world) evict(name string) {
 // heal ends all that goes wrong.
 func (w *world) heal() {
 	w.note("heal")
-	w.plan.longRender = 0
+	w.plan.longRender, w.plan.lagging = 0, 0
 	w.thaw()
 	for _, l := range w.links() {
 		if !w.net.down {

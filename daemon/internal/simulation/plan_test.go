@@ -18,7 +18,9 @@ type plan struct {
 	// soft is how many of the revalidations only make stale; longRender, failing, barren and demand of the renders take
 	// long, fail, end without a write, or are asked for.
 	soft, longRender, failing, barren, demand float64
-	faults                                    []fault
+	// lagging is how many of the pongs and events take long to reach a client.
+	lagging float64
+	faults  []fault
 }
 
 // fault is something that goes wrong, again and again.
@@ -63,6 +65,9 @@ func (p *plan) draw(s *schedule) {
 	p.failing = pick(s, []float64{0, 0, 0.2})
 	p.barren = pick(s, []float64{0, 0, 0.2})
 	p.demand = pick(s, []float64{0, 0, 0.1})
+	if s.chance(0.06) {
+		p.lagging = 0.5
+	}
 	for _, name := range faultNames {
 		if s.chance(0.3) {
 			p.faults = append(p.faults, fault{name: name, every: s.between(500*time.Millisecond, 3*time.Second)})

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	isrdv1 "github.com/isrd/isrd/daemon/gen/isrd/v1"
 	"github.com/isrd/isrd/daemon/internal/cache"
 )
 
@@ -140,6 +141,17 @@ func (w *world) hop() time.Duration {
 		d += w.between(0, w.plan.slowHop)
 	}
 	return d
+}
+
+// lag is how much longer a frame of a daemon takes than another.
+func (w *world) lag(f *isrdv1.SessionResponse) time.Duration {
+	switch f.GetFrame().(type) {
+	case *isrdv1.SessionResponse_Pong, *isrdv1.SessionResponse_Events:
+		if w.chance(w.plan.lagging) {
+			return w.between(300*time.Millisecond, 1400*time.Millisecond)
+		}
+	}
+	return 0
 }
 
 func (w *world) note(kind string, details ...any) { w.trace.add(w.now(), kind, details...) }
