@@ -4,18 +4,12 @@ import { Status } from "./gen/isrd/v1/cache_pb.js";
 import { Space } from "./gen/isrd/v1/entry_pb.js";
 import { hostNow, tellHost } from "./next/answer.js";
 import { isOnDemand, isPrefetch, isProbe } from "./next/intent.js";
-import { lifetimeOf, retryAfterMs } from "./next/lifetime.js";
+import { lifetimeOf, retryAfterMs, toMark } from "./next/lifetime.js";
 import { softTagsOf, spaceOf, tagsOf } from "./next/space.js";
 import type { HostAnswer, HostContext, HostGetContext, HostSetContext, HostValue } from "./next/values.js";
 import type { Begin } from "./renders.js";
 import { processRuntime, type Runtime } from "./runtime.js";
 import { decodeValue, encodeValue } from "./serialize.js";
-
-/** What cannot be a duration means at once, as none does. */
-function toMark(expire: number | undefined): { expireSeconds?: number } {
-  if (expire === undefined || Number.isNaN(expire)) return {};
-  return { expireSeconds: Math.min(0xffff_ffff, Math.max(0, Math.ceil(expire))) };
-}
 
 const BUILD_PHASE = "phase-production-build";
 

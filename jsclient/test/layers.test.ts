@@ -33,6 +33,8 @@ const ALLOWED: Record<string, string[]> = {
   key: ["gen"],
   lease: ["key"],
   renders: ["gen", "key", "lease", "order"],
+  beginnings: ["following", "gen", "renders"],
+  together: ["outbox"],
   fallback: ["key", "outbox", "lru-cache"],
   "near-cache": ["fallback", "gen", "key", "lru-cache"],
   // Translation: pure.
@@ -44,6 +46,8 @@ const ALLOWED: Record<string, string[]> = {
   "next/lifetime": ["fallback", "next/values"],
   "next/answer": ["gen", "fallback", "next/values"],
   "next/intent": ["next/values"],
+  "next/use-cache": ["fallback", "gen"],
+  "cached-entry": ["gen", "next/use-cache", "serialize"],
   "next/build": ["log"],
   "next/request-scope": ["renders"],
   // The wire.
@@ -63,17 +67,47 @@ const ALLOWED: Record<string, string[]> = {
   // The handler.
   bodies: ["calls", "errors", "gen", "key", "lease", "session", "wire", "@bufbuild/protobuf"],
   client: [
-    ...["bodies", "calls", "counters", "errors", "fallback", "gen", "key", "lease", "log", "near-cache", "outbox"],
-    ...["renders", "session"],
+    ...[
+      "beginnings",
+      "bodies",
+      "calls",
+      "counters",
+      "errors",
+      "fallback",
+      "gen",
+      "key",
+      "lease",
+      "log",
+      "near-cache",
+      "outbox",
+    ],
+    ...["renders", "session", "together"],
   ],
   runtime: [
-    ...["address", "client", "config", "fallback", "gen", "grpc-transport", "key", "lease", "log", "near-cache"],
+    ...[
+      "address",
+      "beginnings",
+      "client",
+      "config",
+      "fallback",
+      "gen",
+      "grpc-transport",
+      "key",
+      "lease",
+      "log",
+      "near-cache",
+    ],
     ...["next/build", "next/request-scope", "session", "shared", "transport", "version"],
   ],
   "cache-handler": [
     ...["calls", "errors", "gen", "next/answer", "next/intent", "next/lifetime", "next/space", "next/values"],
     ...["renders", "runtime", "serialize"],
   ],
+  "use-cache": [
+    ...["cached-entry", "calls", "deadline", "errors", "gen", "key", "next/answer", "next/build", "next/lifetime"],
+    ...["next/use-cache", "renders", "runtime"],
+  ],
+  "cache-handlers": ["next/use-cache", "use-cache"],
   index: ["counters", "runtime", "session-options", "version"],
 };
 

@@ -34,6 +34,12 @@ export function findServedBuild(serverDistDir: string | undefined, env: NodeJS.P
   };
 }
 
+/** Where `next start` and a standalone server have their build output, for callers that are not told; if it is there. */
+export function findServerDistDir(directory: string): string | undefined {
+  const distDir = join(directory, ".next");
+  return readText(join(distDir, "BUILD_ID")) === undefined ? undefined : join(distDir, "server");
+}
+
 /** Looked up as the app would, whose copy may be another than the nearest to this package. */
 function findNextVersion(distDir: string | undefined): string {
   if (distDir === undefined) return "";
