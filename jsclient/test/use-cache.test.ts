@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, type TestContext, test } from "node:test";
 import { Reason, Status } from "../src/gen/isrd/v1/cache_pb.js";
-import { Kind } from "../src/gen/isrd/v1/entry_pb.js";
+import { Kind, Space } from "../src/gen/isrd/v1/entry_pb.js";
 import { dialGrpc } from "../src/grpc-transport.js";
 import type { HostCacheEntry } from "../src/next/use-cache.js";
 import { UseCache } from "../src/use-cache.js";
@@ -19,6 +19,7 @@ interface Scene {
   host: FakeHost;
   cache: UseCache;
   /** Another process. */
+  away: FakeHost;
   other: UseCache;
 }
 
@@ -34,7 +35,7 @@ function scene(t: TestContext, env: NodeJS.ProcessEnv = {}): Scene {
     host.close();
     away.close();
   });
-  return { daemon, host, cache: new UseCache(host.runtime), other: new UseCache(away.runtime) };
+  return { daemon, host, away, cache: new UseCache(host.runtime), other: new UseCache(away.runtime) };
 }
 
 /** Asks for a key in vain, calls the function, and keeps what it has returned. */
@@ -167,7 +168,7 @@ describe("Next.js's judgement comes out as the daemon's", () => {
   });
 
   test("a long call's lifetime began when it did", async (t) => {
-    const { daemon, cache, other } = scene(t);
+    const { daemon, host, away, cache, other } = scene(t);
     assert.equal(await cache.get("slow", []), undefined);
     const entry = cachedEntry("x", { revalidate: 60 });
     await new Promise((resolve) => setTimeout(resolve, 300)); // the call
@@ -175,6 +176,10 @@ describe("Next.js's judgement comes out as the daemon's", () => {
     const [set] = daemon.frames("set");
     assert.ok(set && set.ageMs >= 299 && set.ageMs < 2000, `age ${set?.ageMs}`);
     for (const from of [cache, other]) assert.equal((await from.get("slow", []))?.timestamp, entry.timestamp);
+    for (const { runtime } of [host, away]) {
+      const bornAt = runtime.near.held({ space: Space.USE_CACHE, name: "slow" })?.bornAt ?? Number.NaN;
+      assert.ok(bornAt <= performance.now() - 299, "what is held is as old");
+    }
   });
 });
 
@@ -201,6 +206,7 @@ describe("tags", () => {
 
   test("the same revalidation by both handlers in one turn is one event; a later one is one more", async (t) => {
     const { daemon, host, cache } = scene(t);
+    await cache.get("connect", []);
     const both = () => [host.handler().revalidateTag(["a", "b"]), cache.updateTags(["b", "a"])];
     await Promise.all(both());
     assert.equal(daemon.frames("revalidate").length, 1);
