@@ -36,7 +36,11 @@ describe("isrd/cache-handlers", () => {
   });
 
   test("both shapes of calls, of 15.5 and of 16; the process ends by itself", async () => {
-    const { code, output } = await runScript(ALL_CALLS, { ISRD_ADDRESS: served.address, ISRD_APP: "a" });
+    const { code, output } = await runScript(ALL_CALLS, {
+      ISRD_ADDRESS: served.address,
+      ISRD_APP: "a",
+      ISRD_TIMEOUT_MS: "5000",
+    });
     assert.equal(code, 0, output);
     assert.match(output, /^,,x,,Infinity,Infinity,,, ready$/m);
     const marked = daemon.frames("revalidate").map(({ revalidations }) => revalidations.map(({ tag }) => tag).join());
