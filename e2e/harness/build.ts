@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { cp, mkdir, readdir, readFile, rename, rm, symlink } from "node:fs/promises";
 import path from "node:path";
-import { NEXT_COMMAND, NEXT_FOLDER, VERSION } from "./next.ts";
+import { NEXT_COMMAND, NEXT_FOLDER, VERSION, type Version } from "./next.ts";
 import { Origin } from "./origin.ts";
 import { APPS, OUT, ROOT } from "./paths.ts";
 import { Program } from "./program.ts";
@@ -11,8 +11,13 @@ import { makeFolder, removeFolder } from "./reap.ts";
 const BUILD_TIMEOUT_MS = 180_000;
 const BUILDS = path.join(OUT, "builds");
 
-/** An app, by the name of its folder. `plain`: everything that every version has. */
-export type AppName = "plain";
+/** An app, by the name of its folder. `plain`: everything that every version has; `cached`: what `'use cache'` keeps, since 15. */
+export type AppName = "plain" | "cached";
+
+/** The apps that a version can have. */
+export function appsOf(version: Version): AppName[] {
+  return version === "next14" ? ["plain"] : ["plain", "cached"];
+}
 
 /**
  * The folder of an app's build: its sources with the output of `next build`. Built if there is none of the present

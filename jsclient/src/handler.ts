@@ -7,19 +7,13 @@ import { nowOf, tellHost } from "./next/answer.js";
 import type { Seed } from "./next/build-output.js";
 import { implicitTagsOf, isOfPagesRouter } from "./next/implicit-tags.js";
 import { isOnDemand, isPrefetch, isProbe } from "./next/intent.js";
-import { lifetimeOf, retryAfterMs } from "./next/lifetime.js";
+import { lifetimeOf, retryAfterMs, toMark } from "./next/lifetime.js";
 import { dialectOf, softTagsOf, spaceOf, tagsOf } from "./next/space.js";
 import type { Way } from "./next/telling.js";
 import type { HostAnswer, HostContext, HostGetContext, HostSetContext, HostValue } from "./next/values.js";
 import type { Begin } from "./renders.js";
 import { processRuntime, type Runtime } from "./runtime.js";
 import { decodeValue, encodeValue } from "./serialize.js";
-
-/** What cannot be a duration means at once, as none does. */
-function toMark(expire: number | undefined): { expireSeconds?: number } {
-  if (expire === undefined || Number.isNaN(expire)) return {};
-  return { expireSeconds: Math.min(0xffff_ffff, Math.max(0, Math.ceil(expire))) };
-}
 
 function storedTags(runtime: Runtime, key: EntryKey, value: HostValue | null, ctx: HostSetContext): string[] {
   const tags = tagsOf(value, ctx);

@@ -2,10 +2,11 @@ import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
 import { dirname } from "node:path";
 import { type Address, addressesFrom } from "./address.js";
+import { Beginnings } from "./beginnings.js";
 import { Client } from "./client.js";
 import { type Config, configFrom, logLevelFrom } from "./config.js";
 import { Fallback } from "./fallback.js";
-import type { Version } from "./gen/isrd/v1/entry_pb.js";
+import { Space, type Version } from "./gen/isrd/v1/entry_pb.js";
 import { dialGrpc, MAX_MESSAGE_BYTES } from "./grpc-transport.js";
 import { keyHasher } from "./key.js";
 import { Leases } from "./lease.js";
@@ -85,15 +86,17 @@ export function createRuntime(options: {
   const { token, timeoutMs, revalidateTimeoutMs } = config;
   const near = new NearCache({ maxBytes: config.nearCacheBytes, hashOf: keyHasher(served.app, served.build) });
   const leases = new Leases();
+  const beginnings = new Beginnings(near);
   const hello = helloOf(served, config);
   const session = new Session({
-    ...{ dial, addresses, token, timeoutMs, revalidateTimeoutMs, log, leases, memory: near },
+    ...{ dial, addresses, token, timeoutMs, revalidateTimeoutMs, log, leases, memory: beginnings },
     hello: (resume) => ({ ...hello, ...(resume ? { resume } : {}) }),
     onReady: () => fallback.clear(),
   });
-  const client = new Client({ session, fallback, near, leases, identity: served, timeoutMs, log });
+  const client = new Client({ session, fallback, near, leases, beginnings, identity: served, timeoutMs, log });
   const scopes = new RequestScopes((scope, status) => {
-    for (const render of scope.renders) client.abandon(render, status < 500);
+    // A set of 'use cache' may come a moment later, so that of its key nothing is learnt.
+    for (const render of scope.renders) client.abandon(render, status < 500 && render.key.space === Space.ROUTE);
     scope.renders.clear();
   });
   const address = (): string => session.where || (addresses()[0]?.text ?? "");

@@ -33,6 +33,8 @@ const ALLOWED: Record<string, string[]> = {
   key: ["gen"],
   lease: ["key"],
   renders: ["gen", "key", "lease", "order"],
+  beginnings: ["following", "gen", "renders"],
+  together: ["outbox"],
   fallback: ["key", "outbox", "lru-cache"],
   "near-cache": ["fallback", "gen", "key", "lru-cache"],
   // Translation: pure.
@@ -49,6 +51,8 @@ const ALLOWED: Record<string, string[]> = {
   "next/answer": ["gen", "fallback", "next/space", "next/telling", "next/values"],
   "next/build": ["log", "next/telling"],
   "next/build-output": ["next/key-path", "next/telling", "next/values"],
+  "next/use-cache": ["fallback", "gen"],
+  "cached-entry": ["gen", "next/use-cache", "serialize"],
   "next/request-scope": ["renders"],
   // The wire.
   "grpc-transport": ["address", "errors", "gen", "transport", "@grpc/grpc-js"],
@@ -67,19 +71,37 @@ const ALLOWED: Record<string, string[]> = {
   // The handler.
   bodies: ["calls", "errors", "gen", "key", "lease", "session", "wire", "@bufbuild/protobuf"],
   client: [
-    ...["bodies", "calls", "counters", "errors", "fallback", "gen", "key", "lease", "log", "near-cache", "outbox"],
-    ...["renders", "session"],
+    ...[
+      "beginnings",
+      "bodies",
+      "calls",
+      "counters",
+      "errors",
+      "fallback",
+      "gen",
+      "key",
+      "lease",
+      "log",
+      "near-cache",
+      "outbox",
+    ],
+    ...["renders", "session", "together"],
   ],
   runtime: [
-    ...["address", "client", "config", "fallback", "gen", "grpc-transport", "key", "lease", "log", "near-cache"],
-    ...["next/build", "next/build-output", "next/implicit-tags", "next/request-scope", "next/telling", "session"],
-    ...["shared", "transport", "version"],
+    ...["address", "beginnings", "client", "config", "fallback", "gen", "grpc-transport", "key", "lease", "log"],
+    ...["near-cache", "next/build", "next/build-output", "next/implicit-tags", "next/request-scope", "next/telling"],
+    ...["session", "shared", "transport", "version"],
   ],
   handler: [
     ...["calls", "errors", "gen", "key", "next/answer", "next/build-output", "next/implicit-tags", "next/intent"],
     ...["next/lifetime", "next/space", "next/telling", "next/values", "renders", "runtime", "serialize"],
   ],
   "cache-handler": ["handler", "next/values"],
+  "use-cache": [
+    ...["cached-entry", "calls", "deadline", "errors", "gen", "key", "next/answer", "next/build", "next/lifetime"],
+    ...["next/use-cache", "renders", "runtime"],
+  ],
+  "cache-handlers": ["next/use-cache", "use-cache"],
   index: ["counters", "runtime", "session-options", "version"],
 };
 
