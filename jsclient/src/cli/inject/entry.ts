@@ -1,5 +1,5 @@
 import type { Lifetime } from "./lifetimes.js";
-import type { DynamicRoute, PrerenderedRoute } from "./manifests.js";
+import type { PrerenderedRoute } from "./manifests.js";
 import { pagePath } from "./paths.js";
 import type { Located } from "./route-table.js";
 
@@ -12,14 +12,16 @@ import type { Located } from "./route-table.js";
  * gets the fields that it has itself.
  */
 export function entryOf({ route, name }: Located, lifetime: Lifetime, buildId: string): PrerenderedRoute {
+  const { experimentalBypassFor, allowHeader } = route.line;
   const { revalidate = false, expire } = lifetime;
+  // What is undefined does not come into the file. In the build's own order.
   return {
-    ...copyOf(route.line, "experimentalBypassFor"),
+    experimentalBypassFor,
     initialRevalidateSeconds: revalidate,
-    ...(expire === undefined ? {} : { initialExpireSeconds: expire }),
+    initialExpireSeconds: expire,
     srcRoute: route.pattern,
     dataRoute: dataRouteOf({ route, name }, buildId),
-    ...copyOf(route.line, "allowHeader"),
+    allowHeader,
   };
 }
 
@@ -32,8 +34,4 @@ function dataRouteOf({ route: { kind }, name }: Located, buildId: string): strin
     case "app-route":
       return null;
   }
-}
-
-function copyOf(line: DynamicRoute, field: string): Record<string, unknown> {
-  return line[field] === undefined ? {} : { [field]: line[field] };
 }

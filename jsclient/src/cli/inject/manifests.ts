@@ -7,7 +7,7 @@ import { Failure } from "../failure.js";
 /** A path in a prerender manifest. There are more fields than these, and they differ between versions. */
 export interface PrerenderedRoute {
   readonly initialRevalidateSeconds?: number | false;
-  readonly initialExpireSeconds?: number;
+  readonly initialExpireSeconds?: number | undefined;
   readonly srcRoute: string | null;
   readonly dataRoute: string | null;
   readonly [field: string]: unknown;
