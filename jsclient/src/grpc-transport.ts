@@ -1,4 +1,4 @@
-import { connect, type Socket } from "node:net";
+import { createConnection, type Socket } from "node:net";
 import {
   type ChannelCredentials,
   type ChannelOptions,
@@ -12,6 +12,7 @@ import {
 } from "@grpc/grpc-js";
 import type { Address } from "./address.js";
 import { GrpcCode, IsrdError, messageOf, RefusedError } from "./errors.js";
+import { AdminService } from "./gen/isrd/v1/admin_pb.js";
 import { CacheService } from "./gen/isrd/v1/cache_pb.js";
 import type { Dial, DialOptions, Stream, StreamEvents, Transport, UnaryMethod } from "./transport.js";
 
@@ -42,16 +43,40 @@ const PATHS = {
   session: pathOf(CacheService.method.session.name),
   get: pathOf(CacheService.method.get.name),
   set: pathOf(CacheService.method.set.name),
+  listKeys: pathOf(AdminService.method.listKeys.name, AdminService.typeName),
 };
 
-function pathOf(method: string): string {
-  return `/${CacheService.typeName}/${method}`;
+function pathOf(method: string, service: string = CacheService.typeName): string {
+  return `/${service}/${method}`;
 }
 
 const asIs = (bytes: Buffer): Buffer => bytes;
 
 /** Connects with @grpc/grpc-js. */
-export const dialGrpc: Dial = async (address, { token, signal }) => {
+export const dialGrpc: Dial = connect;
+
+/**
+ * Calls a method that answers with a stream, on a connection of its own, which keeps the process alive and ends with the
+ * answer.
+ *
+ * Throws an IsrdError as the transport does.
+ */
+export async function* streamGrpc(
+  address: Address,
+  options: DialOptions,
+  method: "listKeys",
+  request: Buffer,
+): AsyncGenerator<Buffer> {
+  const transport = await connect(address, options);
+  transport.hold(true);
+  try {
+    yield* transport.stream(method, request, options.signal);
+  } finally {
+    transport.close();
+  }
+}
+
+async function connect(address: Address, { token, signal }: DialOptions): Promise<GrpcTransport> {
   const target = await findTarget(address, signal);
   const leash = new SocketLeash();
   const client = new Client(target, leashed(leash), {
@@ -66,7 +91,7 @@ export const dialGrpc: Dial = async (address, { token, signal }) => {
     transport.close();
     throw error;
   }
-};
+}
 
 /**
  * Makes sure that somebody listens before grpc-js is asked to connect, and returns the concrete target. Three reasons:
@@ -75,7 +100,8 @@ export const dialGrpc: Dial = async (address, { token, signal }) => {
  */
 function findTarget(address: Address, signal: AbortSignal): Promise<string> {
   return new Promise((resolve, reject) => {
-    const socket = "path" in address ? connect(address.path) : connect({ host: address.host, port: address.port });
+    const socket =
+      "path" in address ? createConnection(address.path) : createConnection({ host: address.host, port: address.port });
     socket.unref();
     const give = (error: Error): void => {
       socket.destroy();
@@ -242,6 +268,20 @@ class GrpcTransport implements Transport {
         reject(unavailable(messageOf(error), error)); // The channel was closed.
       }
     });
+  }
+
+  async *stream(method: "listKeys", request: Buffer, signal: AbortSignal): AsyncGenerator<Buffer> {
+    const call = this.#client.makeServerStreamRequest(PATHS[method], asIs, asIs, request, this.#metadata);
+    const cancel = (): void => call.cancel();
+    signal.addEventListener("abort", cancel, { once: true });
+    try {
+      yield* call as AsyncIterable<Buffer>;
+    } catch (error) {
+      const { code = GrpcCode.UNAVAILABLE, details = messageOf(error) } = error as Partial<ServiceError>;
+      throw toError(code, details);
+    } finally {
+      signal.removeEventListener("abort", cancel);
+    }
   }
 
   hold(alive: boolean): void {

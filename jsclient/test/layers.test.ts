@@ -96,8 +96,27 @@ const ALLOWED: Record<string, string[]> = {
   ],
   "cli/inject/files": ["cli/failure", "cli/inject/manifests", "errors"],
   "cli/inject/options": ["cli/failure", "cli/inject/lifetimes", "cli/inject/paths", "cli/inject/sources"],
+  "cli/inject/daemon": [
+    ...[
+      "address",
+      "cli/failure",
+      "cli/inject/lifetimes",
+      "cli/inject/manifests",
+      "cli/inject/sources",
+      "cli/io",
+      "errors",
+    ],
+    ...["gen", "grpc-transport", "log", "next/build", "@bufbuild/protobuf"],
+  ],
   "cli/inject/command": [
-    ...["cli/failure", "cli/inject/documents", "cli/inject/files", "cli/inject/lists", "cli/inject/manifests"],
+    ...[
+      "cli/failure",
+      "cli/inject/daemon",
+      "cli/inject/documents",
+      "cli/inject/files",
+      "cli/inject/lists",
+      "cli/inject/manifests",
+    ],
     ...["cli/inject/options", "cli/inject/paths", "cli/inject/plan", "cli/inject/route-table", "cli/inject/sitemap"],
     ...["cli/inject/sources", "cli/inject/summary", "cli/io"],
   ],

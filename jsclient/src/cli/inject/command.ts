@@ -37,7 +37,7 @@ async function inject(folder: string, files: readonly ManifestFile[], options: O
   const output = await readOutput(folder);
   const plan = planFor(output, files, options);
   let urls = 0;
-  for (const source of sourcesOf(options, io)) {
+  for await (const source of sourcesOf(options, output, io)) {
     for await (const candidate of source) {
       urls += 1;
       if (urls > options.maxUrls) {
@@ -100,11 +100,15 @@ function localesByHost(i18n: I18n | null | undefined): (url: string) => string |
   return locales.size === 0 ? () => undefined : (url) => (isUrl(url) ? locales.get(hostOf(url)) : undefined);
 }
 
-function* sourcesOf(options: Options, io: Io): Generator<Source> {
+async function* sourcesOf(options: Options, output: BuildOutput, io: Io): AsyncGenerator<Source> {
   const { bounds, headers, pointer } = options;
   for (const name of options.sitemaps) yield sitemapSource(name, io.cwd, bounds);
   for (const name of options.lists) yield listSource(name, io, bounds);
   for (const name of options.jsons) yield jsonSource(name, { pointer, headers, cwd: io.cwd, bounds });
+  if (options.fromDaemon) {
+    const { daemonSource } = await import("./daemon.js"); // with gRPC, which nothing else here needs
+    yield daemonSource(output, io, bounds);
+  }
 }
 
 async function write(plan: Plan, files: readonly ManifestFile[], { dryRun }: Options): Promise<Summary> {

@@ -27,6 +27,7 @@ export interface Located {
 export class RouteTable {
   readonly #dynamic: readonly { readonly pattern: string; readonly regex: RegExp; readonly to: Route | RouteRefusal }[];
   readonly #static: ReadonlySet<string>;
+  readonly #patterns: ReadonlySet<string>;
   readonly #i18n: I18n | undefined;
   readonly #defaultLocale: string | undefined;
 
@@ -39,6 +40,7 @@ export class RouteTable {
       regex: new RegExp(regex),
       to: judge(page, prerender.dynamicRoutes[page], kindOf(page, output, modules)),
     }));
+    this.#patterns = new Set(this.patterns);
     this.#static = new Set(staticRoutes.map(({ page }) => page));
     this.#i18n = i18n ?? undefined;
     this.#defaultLocale = defaultLocale ?? i18n?.defaultLocale;
@@ -54,6 +56,7 @@ export class RouteTable {
     const own = this.#i18n && splitLocale(path, this.#i18n);
     const bare = own?.path ?? path;
     if (this.#static.has(bare.name)) return "static";
+    if (this.#patterns.has(bare.name)) return "no-route"; // the key of a fallback, which all paths of the route share
     const found = this.#dynamic.find(({ regex }) => regex.test(bare.request) || regex.test(bare.name));
     if (!found) return "no-route";
     if (typeof found.to === "string") return found.to;
