@@ -12,7 +12,6 @@ import {
 } from "@grpc/grpc-js";
 import type { Address } from "./address.js";
 import { GrpcCode, IsrdError, messageOf, RefusedError } from "./errors.js";
-import { AdminService } from "./gen/isrd/v1/admin_pb.js";
 import { CacheService } from "./gen/isrd/v1/cache_pb.js";
 import type { Dial, DialOptions, Stream, StreamEvents, Transport, UnaryMethod } from "./transport.js";
 
@@ -43,11 +42,10 @@ const PATHS = {
   session: pathOf(CacheService.method.session.name),
   get: pathOf(CacheService.method.get.name),
   set: pathOf(CacheService.method.set.name),
-  listKeys: pathOf(AdminService.method.listKeys.name, AdminService.typeName),
 };
 
-function pathOf(method: string, service: string = CacheService.typeName): string {
-  return `/${service}/${method}`;
+function pathOf(method: string): string {
+  return `/${CacheService.typeName}/${method}`;
 }
 
 const asIs = (bytes: Buffer): Buffer => bytes;
@@ -57,20 +55,20 @@ export const dialGrpc: Dial = connect;
 
 /**
  * Calls a method that answers with a stream, on a connection of its own, which keeps the process alive and ends with the
- * answer.
+ * answer. `path` is the method's, with its service: what no session needs, no process with a handler loads.
  *
  * Throws an IsrdError as the transport does.
  */
 export async function* streamGrpc(
   address: Address,
   options: DialOptions,
-  method: "listKeys",
+  path: string,
   request: Buffer,
 ): AsyncGenerator<Buffer> {
   const transport = await connect(address, options);
   transport.hold(true);
   try {
-    yield* transport.stream(method, request, options.signal);
+    yield* transport.stream(path, request, options.signal);
   } finally {
     transport.close();
   }
@@ -270,8 +268,8 @@ class GrpcTransport implements Transport {
     });
   }
 
-  async *stream(method: "listKeys", request: Buffer, signal: AbortSignal): AsyncGenerator<Buffer> {
-    const call = this.#client.makeServerStreamRequest(PATHS[method], asIs, asIs, request, this.#metadata);
+  async *stream(path: string, request: Buffer, signal: AbortSignal): AsyncGenerator<Buffer> {
+    const call = this.#client.makeServerStreamRequest(path, asIs, asIs, request, this.#metadata);
     const cancel = (): void => call.cancel();
     signal.addEventListener("abort", cancel, { once: true });
     try {

@@ -2,7 +2,12 @@ import path from "node:path";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { addressesFrom } from "../../address.js";
 import { IsrdError } from "../../errors.js";
-import { type ListedKey, ListKeysRequestSchema, ListKeysResponseSchema } from "../../gen/isrd/v1/admin_pb.js";
+import {
+  AdminService,
+  type ListedKey,
+  ListKeysRequestSchema,
+  ListKeysResponseSchema,
+} from "../../gen/isrd/v1/admin_pb.js";
 import { Kind, Space } from "../../gen/isrd/v1/entry_pb.js";
 import { streamGrpc } from "../../grpc-transport.js";
 import { createLog } from "../../log.js";
@@ -12,6 +17,8 @@ import type { Io } from "../io.js";
 import type { Lifetime } from "./lifetimes.js";
 import type { BuildOutput } from "./manifests.js";
 import type { Bounds, Candidate, Source } from "./sources.js";
+
+const LIST_KEYS = `/${AdminService.typeName}/${AdminService.method.listKeys.name}`;
 
 /**
  * The pages that a daemon has of this app, of every build: those of this one are not there yet when it is built. With
@@ -27,7 +34,7 @@ export async function* daemonSource({ folder }: BuildOutput, io: Io, { timeoutMs
     const abort = new AbortController();
     const giveUp = setTimeout(() => abort.abort(), timeoutMs);
     const options = { token: io.env["ISRD_TOKEN"]?.trim() || undefined, signal: abort.signal };
-    const frames = streamGrpc(address, options, "listKeys", Buffer.from(toBinary(ListKeysRequestSchema, request)));
+    const frames = streamGrpc(address, options, LIST_KEYS, Buffer.from(toBinary(ListKeysRequestSchema, request)));
     try {
       for await (const frame of frames) {
         giveUp.refresh();
