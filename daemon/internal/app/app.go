@@ -41,6 +41,7 @@ type App struct {
 type store interface {
 	cache.Store
 	cache.Log
+	cache.Lister
 	Run(ctx context.Context) error
 	Close() error
 }
@@ -68,7 +69,7 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 		Logger: log, Registerer: a.registry,
 	})
 	a.server = server.New(server.Config{
-		Cache: a.cache, Hub: h, Apps: cfg.Apps, Token: cfg.Token,
+		Cache: a.cache, Hub: h, Lister: a.store, Apps: cfg.Apps, Token: cfg.Token,
 		MaxEntryBytes: int(cfg.MaxEntryBytes), WaitLimit: cfg.WaitLimit, FetchWaitLimit: cfg.FetchWaitLimit,
 		LeaseMax: cfg.LeaseMax, ShutdownTimeout: cfg.ShutdownTimeout, Version: version, Instance: cfg.Instance, Logger: log, Registerer: a.registry,
 	})

@@ -23,6 +23,17 @@ func (k keys) entry(id cache.ID) string { return k.prefix + "e:{" + string(id) +
 func (k keys) lease(id cache.ID) string { return k.prefix + "l:{" + string(id) + "}" }
 func (k keys) idle(id cache.ID) string  { return k.prefix + "n:{" + string(id) + "}" }
 
+// entries is a pattern that every entry's name matches, and nothing else of isrd.
+func (k keys) entries() string { return globs.Replace(k.prefix) + "e:{*}" }
+
+// idOf takes the id out of an entry's name.
+func (k keys) idOf(entry string) cache.ID {
+	return cache.ID(strings.TrimSuffix(strings.TrimPrefix(entry, k.prefix+"e:{"), "}"))
+}
+
+// globs escapes what a pattern of Redis reads as more than itself; a prefix has no stars.
+var globs = strings.NewReplacer(`\`, `\\`, `[`, `\[`, `]`, `\]`, `?`, `\?`)
+
 // log and events of one app share a slot.
 func (k keys) log(app string) string    { return k.app(app) + "log" }
 func (k keys) events(app string) string { return k.app(app) + "events" }

@@ -37,6 +37,8 @@ type Config struct {
 	Cache *cache.Cache
 	// Hub gives the sessions their events; closing it ends them.
 	Hub *hub.Hub
+	// Lister names entries. Nil: nobody can.
+	Lister cache.Lister
 	// Apps is the allow-list of apps; empty: every app.
 	Apps []string
 	// Token must be shown by callers; empty: nobody is asked.
@@ -101,12 +103,15 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// New builds the gRPC server with its services: isrd.v1.CacheService, health and reflection.
+// New builds the gRPC server with its services: isrd.v1.CacheService and AdminService, health and reflection.
 func New(cfg Config) *Server {
 	cfg = cfg.withDefaults()
 	s := &Server{config: cfg, health: health.NewServer(), log: cfg.Logger}
 	s.grpc = grpc.NewServer(s.options()...)
 	isrdv1.RegisterCacheServiceServer(s.grpc, NewService(cfg))
+	isrdv1.RegisterAdminServiceServer(s.grpc, &adminService{
+		calls: calls{cache: cfg.Cache, apps: allowList(cfg.Apps)}, lister: cfg.Lister, config: cfg,
+	})
 	healthv1.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)
 	return s
