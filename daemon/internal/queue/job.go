@@ -212,3 +212,20 @@ func CheckPath(path string) error {
 	}
 	return nil
 }
+
+// PathOf gives the path that a key's name stands for: as it is, or after the scope that later releases put before it. The
+// root is /index there, and what is below /index is /index/index.
+func PathOf(name string) string {
+	if strings.HasPrefix(name, "/route-cache/") {
+		if _, path, ok := strings.Cut(name, "/$/"); ok {
+			name = "/" + path
+		}
+	}
+	if name == "/index" {
+		return "/"
+	}
+	if rest, ok := strings.CutPrefix(name, "/index"); ok && strings.HasPrefix(rest, "/index") {
+		return rest
+	}
+	return name
+}

@@ -291,4 +291,3 @@ func (m *Memory) Resign(ctx context.Context, app, holder string) error {
 	}
 	return nil
 }
-
