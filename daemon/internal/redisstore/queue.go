@@ -56,8 +56,8 @@ func (f *fields) table() fields {
 	return fields{list: list}
 }
 
-// chunk is how many jobs one script adds: it keeps Redis for a millisecond or two, and others go between.
-const chunk = 100
+// chunk is how many jobs one script adds: it keeps Redis for about a millisecond, and others go between.
+const chunk = 25
 
 // Enqueue implements queue.Jobs.
 func (q *Queue) Enqueue(ctx context.Context, app string, requests []queue.Request) ([]queue.Ticket, error) {
