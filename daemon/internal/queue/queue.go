@@ -83,7 +83,7 @@ type Config struct {
 	Keep time.Duration
 	// KeepDead is the same for dead ones. Default 7 days.
 	KeepDead time.Duration
-	// Lease is how long a claim lives unless it is renewed. Default 10 s.
+	// Lease is how long a claim lives unless it is renewed. Default 6 s.
 	Lease time.Duration
 	// Settle is the least time between two claims of the same path. Default 1.5 s.
 	Settle time.Duration
@@ -107,7 +107,7 @@ func (c Config) WithDefaults() Config {
 	or(&c.Patience, 6*time.Hour)
 	or(&c.Keep, 15*time.Minute)
 	or(&c.KeepDead, 7*24*time.Hour)
-	or(&c.Lease, 10*time.Second)
+	or(&c.Lease, 6*time.Second)
 	or(&c.Settle, 1500*time.Millisecond)
 	return c
 }
