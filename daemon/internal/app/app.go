@@ -215,13 +215,14 @@ func (a *App) Run(ctx context.Context) error {
 		parts = append(parts, part{e.name, func(ctx context.Context) error { return server.RunHTTP(ctx, e.listener, e.handler) }})
 		a.log.Info("serving HTTP", slog.String("for", e.name), slog.String("address", e.listener.Addr().String()))
 	}
-	parts = append(parts, part{"grpc", func(ctx context.Context) error {
+	serve := func(ctx context.Context) error {
 		a.ready.Store(true)
 		stop := context.AfterFunc(ctx, func() { a.ready.Store(false) })
 		defer stop()
 		return a.server.Run(ctx, a.listeners...)
-	}})
-	parts = append(parts, part{"worker", a.worker.Run}) // it stops first: no job is handed to a session that ends
+	}
+	// The worker stops first: no job is handed to a session that ends.
+	parts = append(parts, part{"grpc", serve}, part{"worker", a.worker.Run})
 	for _, l := range a.listeners {
 		a.log.Info("serving gRPC", slog.String("address", l.Addr().String()))
 	}

@@ -188,7 +188,11 @@ func TestJobsOfADaemonThatIsKilledAreDone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close() //nolint:errcheck // nobody is interested any more
+	defer func() {
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
 	client := isrdv1.NewRevalidationServiceClient(conn)
 	const jobs = 400
 	request := &isrdv1.EnqueueRequest{App: "shop", Build: &isrdv1.Build{BuildId: "b1"}}

@@ -155,13 +155,13 @@ type Claimed struct {
 type Verdict uint8
 
 const (
-	// Complete: it is done.
+	// Complete says that it is done.
 	Complete Verdict = iota
-	// TryAgain: it failed and is tried again, unless it was the last attempt.
+	// TryAgain says that it failed and is tried again, unless it was the last attempt.
 	TryAgain
-	// GiveBack: nobody has begun it.
+	// GiveBack says that nobody has begun it.
 	GiveBack
-	// GiveUp: it is dead.
+	// GiveUp says that it is dead.
 	GiveUp
 )
 

@@ -63,9 +63,9 @@ const PresenceTTL = 4 * Recheck
 type Kind uint8
 
 const (
-	// Ready: something may be claimed, or has become due earlier.
+	// Ready says that something may be claimed, or has become due earlier.
 	Ready Kind = iota
-	// Ended: a job is done, dead or gone.
+	// Ended says that a job is done, dead or gone.
 	Ended
 )
 

@@ -105,10 +105,10 @@ func (n nextjs) job() (uint64, *isrdv1.Job) {
 	}
 }
 
-func (n nextjs) answerJob(frame uint64, j *isrdv1.Job, status uint32, next string) {
+func (n nextjs) answerJob(frame uint64, j *isrdv1.Job, code uint32, next string) {
 	n.t.Helper()
 	n.send(&isrdv1.SessionRequest{Id: frame, Frame: &isrdv1.SessionRequest_JobResult{JobResult: &isrdv1.JobResult{
-		JobId: j.GetJobId(), HttpStatus: status, NextCache: next,
+		JobId: j.GetJobId(), HttpStatus: code, NextCache: next,
 	}}})
 }
 

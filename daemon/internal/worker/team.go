@@ -115,7 +115,7 @@ func (t *team) turn(ctx context.Context, begin func(queue.Job, *member)) time.Du
 	limit, next := w.pace.take(reserved)
 	c, err := w.config.Queue.Claim(ctx, t.app, queue.ClaimOptions{By: w.config.Instance, Limit: limit, Free: free, Term: term})
 	w.pace.back(limit - len(c.Jobs))
-	w.release(t, reserved - len(c.Jobs))
+	w.release(t, reserved-len(c.Jobs))
 	switch {
 	case errors.Is(err, queue.ErrNotLeader):
 		t.leads = leads{}
