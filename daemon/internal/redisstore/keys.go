@@ -41,5 +41,17 @@ func (k keys) events(app string) string { return k.app(app) + "events" }
 // channel is where the app's events and hints are told.
 func (k keys) channel(app string) string { return k.app(app) + "told" }
 
+// queue are the keys of an app's queue, in the order of queue/prelude.lua; ready begins the names of its streams, and
+// queueChannel is where its changes are told.
+func (k keys) queue(app string) []string {
+	var names []string
+	for _, n := range []string{"jobs", "paths", "timers", "dead", "state", "builds"} {
+		names = append(names, k.app(app)+"queue:"+n)
+	}
+	return names
+}
+func (k keys) ready(app string) string        { return k.app(app) + "queue:ready:" }
+func (k keys) queueChannel(app string) string { return k.app(app) + "queue" }
+
 // app escapes what would end the hash tag early, and what is awkward at a prompt.
 func (k keys) app(app string) string { return k.prefix + "{" + url.PathEscape(app) + "}:" }
