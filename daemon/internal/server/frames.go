@@ -143,6 +143,7 @@ func (ss *session) get(ctx context.Context, id uint64, r *isrdv1.GetRequest) (*i
 }
 
 func (ss *session) set(ctx context.Context, r *isrdv1.SetRequest) (*isrdv1.SessionResponse, error) {
+	ss.use(r.GetKey(), r.GetLeaseToken())
 	// An acknowledged write outlives the session; only the acknowledgement can be cancelled.
 	out, err := ss.service.set(context.WithoutCancel(ctx), ss.who, r)
 	if err != nil {
@@ -155,6 +156,7 @@ func (ss *session) set(ctx context.Context, r *isrdv1.SetRequest) (*isrdv1.Sessi
 }
 
 func (ss *session) release(ctx context.Context, r *isrdv1.ReleaseRequest) (*isrdv1.SessionResponse, error) {
+	ss.use(r.GetKey(), r.GetLeaseToken())
 	out, err := ss.service.release(ctx, ss.who, r)
 	if err != nil {
 		return nil, err
