@@ -148,6 +148,7 @@ func (ss *session) set(ctx context.Context, r *isrdv1.SetRequest) (*isrdv1.Sessi
 	if ss.working() {
 		r.Durable = true // it may be the write that ends a job, which then is in the store
 	}
+	ss.use(r.GetKey(), r.GetLeaseToken())
 	// An acknowledged write outlives the session; only the acknowledgement can be cancelled.
 	out, err := ss.service.set(context.WithoutCancel(ctx), ss.who, r)
 	if err != nil {
@@ -161,6 +162,7 @@ func (ss *session) set(ctx context.Context, r *isrdv1.SetRequest) (*isrdv1.Sessi
 }
 
 func (ss *session) release(ctx context.Context, r *isrdv1.ReleaseRequest) (*isrdv1.SessionResponse, error) {
+	ss.use(r.GetKey(), r.GetLeaseToken())
 	out, err := ss.service.release(ctx, ss.who, r)
 	if err != nil {
 		return nil, err
