@@ -4,7 +4,7 @@ import { rm } from "node:fs/promises";
 import path from "node:path";
 import { buildOf } from "./build.ts";
 import { prepareGrpcurl } from "./grpcurl.ts";
-import { handlerFile } from "./next.ts";
+import { handlerFile, VERSION } from "./next.ts";
 import { DAEMON, OUT, ROOT } from "./paths.ts";
 
 for (const file of [DAEMON, handlerFile()]) {
@@ -12,7 +12,7 @@ for (const file of [DAEMON, handlerFile()]) {
   console.error(`e2e: ${file} is missing: run \`make build\`, or \`make e2e\`, which does`);
   process.exit(1);
 }
-await rm(path.join(OUT, "logs"), { recursive: true, force: true });
+await rm(path.join(OUT, "logs", VERSION), { recursive: true, force: true });
 console.log("e2e: building the app and grpcurl, if that was not done before");
 await prepareGrpcurl();
 const folder = await buildOf("plain");

@@ -1,7 +1,7 @@
 // What one replica has rendered, the others serve.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { PAGE_CACHE_CONTROL } from "../harness/expect.ts";
+import { PAGE_CACHE_CONTROL, ROUTE_CACHE_CONTROL } from "../harness/expect.ts";
 import { Fleet, TOPOLOGIES } from "../harness/fleet.ts";
 import type { Reply } from "../harness/http.ts";
 import type { Replica } from "../harness/replica.ts";
@@ -73,7 +73,7 @@ for (const { topology, title } of TOPOLOGIES) {
         assert.deepEqual(second.headers[header], first.headers[header], header);
       }
       assert.deepEqual(second.headers["set-cookie"], ["first=1; Path=/", "second=2; Path=/"]);
-      assert.equal(second.cacheControl, PAGE_CACHE_CONTROL);
+      assert.equal(second.cacheControl, ROUTE_CACHE_CONTROL);
     });
 
     test("data that A fetched is read from the cache by B, by fetch and by unstable_cache", async () => {
