@@ -32,3 +32,8 @@ export const SKIP_PROFILES = since("next16")
 
 /** The reason to skip a test of what there is from 15 on, or false. */
 export const SKIP_HANDLER_PATH = since("next15") ? false : "14 does not read NEXT_CACHE_HANDLER_PATH";
+
+/** The reason to skip a test of a cached `redirect()` of the App Router, or false. */
+export const SKIP_APP_REDIRECT = since("next15")
+  ? false
+  : "14 leaves the Location out of a cached redirect of the App Router, also with its own file cache";

@@ -85,6 +85,14 @@ for (const { topology, title } of TOPOLOGIES) {
       });
     }
 
+    test("revalidatePath on A: a page of the Pages Router is new on B", async () => {
+      const page = "/p/pages-by-path";
+      const old = await warm(page);
+      const version = fleet.origin.bump("pages-by-path");
+      await fleet.a.webhook({ paths: [page] });
+      await assertRenewed(page, old, { version });
+    });
+
     test("revalidateTag on A: cached data is new on B, by fetch and by unstable_cache", async () => {
       const read = async (replica: Replica) => JSON.parse((await replica.request("/data/apart")).text);
       const old = await read(fleet.a);
