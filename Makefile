@@ -55,9 +55,9 @@ test: ## All that a contributor must pass; logs in out/test
 test-go:
 	go test -race -timeout 10m ./...
 
-SEEDS ?= 2000
+SEEDS ?= 10000
 SEED ?=
-simulate: ## The daemon under SEEDS (2000) schedules with crashes, cuts and fail-overs; SEED=… shows one of them
+simulate: ## The daemon under SEEDS (10000) schedules with crashes, cuts and fail-overs; SEED=… shows one of them
 	@scripts/simulate.sh $(if $(SEED),seed $(SEED),$(SEEDS))
 
 test-deploy:

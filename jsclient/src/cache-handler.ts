@@ -1,79 +1,60 @@
-import type { Answer, Read, Write } from "./calls.js";
-import { messageOf } from "./errors.js";
-import { Status } from "./gen/isrd/v1/cache_pb.js";
-import { type Entry, Space } from "./gen/isrd/v1/entry_pb.js";
-import { nowOf, tellHost } from "./next/answer.js";
-import type { Seed } from "./next/build-output.js";
-import { isOnDemand, isPrefetch, isProbe } from "./next/intent.js";
-import { lifetimeOf, retryAfterMs } from "./next/lifetime.js";
-import { dialectOf, softTagsOf, spaceOf, tagsOf } from "./next/space.js";
-import type { Way } from "./next/telling.js";
+import type { Handler } from "./handler.js";
 import type { HostAnswer, HostContext, HostGetContext, HostSetContext, HostValue } from "./next/values.js";
-import type { Begin } from "./renders.js";
-import { processRuntime, type Runtime } from "./runtime.js";
-import { decodeValue, encodeValue } from "./serialize.js";
 
-/** What cannot be a duration means at once, as none does. */
-function toMark(expire: number | undefined): { expireSeconds?: number } {
-  if (expire === undefined || Number.isNaN(expire)) return {};
-  return { expireSeconds: Math.min(0xffff_ffff, Math.max(0, Math.ceil(expire))) };
-}
-
-/** There is nothing to hand out; a cached "not found" is something. */
-function isEmpty({ status, entry, kept }: Answer): boolean {
-  return status === Status.MISS || !(entry || kept);
-}
-
-/**
- * For a path that the build has recorded as "not found" Next.js serves that, and stores it as if it were news, whenever
- * nothing is found; so it is told to be old, and is rendered. In the closed routes of 14, and of 15's App Router, nothing
- * found is a 404 for good: then an old page is better, once.
- */
-function mustNotMiss({ value, closed }: Seed, ctx: HostGetContext, way: Way): boolean {
-  return value === null || (closed && way !== "answer" && ctx.kind !== "PAGES");
-}
+type Module = typeof import("./handler.js");
 
 const BUILD_PHASE = "phase-production-build";
+
+let loaded: Module | undefined;
+let loading: Promise<Module | undefined> | undefined;
+
+/**
+ * Loads what it takes to talk to a daemon, where there is one to talk to: not in `next build`, which keeps nothing, and not
+ * in the edge runtime, which has no sockets. A bundler for that leaves the import out, because it replaces this very
+ * expression.
+ */
+function load(): Promise<Module | undefined> {
+  if ((process.env as { NEXT_RUNTIME?: string }).NEXT_RUNTIME === "edge") {
+    return Promise.resolve(undefined);
+  } else {
+    if (process.env["NEXT_PHASE"] === BUILD_PHASE) return Promise.resolve(undefined);
+    return import("./handler.js")
+      .then((module) => {
+        loaded = module;
+        return module;
+      })
+      .catch(warn);
+  }
+}
+
+function warn(error: unknown): undefined {
+  process.emitWarning(`isrd: nothing is cached, because the handler cannot be loaded: ${String(error)}`);
+}
 
 /**
  * Next.js's `cacheHandler`. Next.js makes several instances for one request, so that an instance has nothing but what
  * belongs to the request; all else is the process's. No method rejects, and none waits longer than its deadline: whatever
- * fails is a miss. During `next build` and in `next dev` it keeps nothing and connects to nothing.
+ * fails is a miss. During `next build`, in `next dev` and in edge bundles it keeps nothing and connects to nothing.
  */
 export default class CacheHandler {
-  readonly #host: HostContext;
-  readonly #runtime: Runtime | undefined;
-  readonly #begin: Begin | undefined;
+  /** Made at once where that is possible: a request counts from when it began. */
+  #handler: Handler | undefined;
+  readonly #ctx: HostContext;
 
-  constructor(ctx: HostContext = {}, runtime?: Runtime) {
-    this.#host = ctx;
-    if (ctx.dev || process.env["NEXT_PHASE"] === BUILD_PHASE) return;
-    this.#runtime = runtime ?? processRuntime(ctx.serverDistDir);
-    this.#begin = this.#runtime.client.begin();
+  constructor(ctx: HostContext = {}) {
+    this.#ctx = ctx;
+    if (loaded && !ctx.dev) this.#handler = new loaded.Handler(ctx);
   }
 
   /** The entry of a key, or null: then Next.js renders, and calls set. */
-  async get(key: string, ctx: HostGetContext = {}): Promise<HostAnswer | null> {
-    const runtime = this.#runtime;
-    if (!runtime || !this.#begin) return null;
-    try {
-      return await this.#read(runtime, this.#begin, key, ctx);
-    } catch (error) {
-      runtime.client.counters.unreadable += 1;
-      runtime.log.warnSeldom("get", `"${key}" could not be read and is rendered: ${messageOf(error)}`);
-      return null;
-    }
+  async get(key: string, ctx?: HostGetContext): Promise<HostAnswer | null> {
+    const handler = this.#handler ?? (await this.#make());
+    return handler ? handler.get(key, ctx) : null;
   }
 
   /** Keeps an entry. `null` is one too: a page that is not found. */
-  async set(key: string, value: HostValue | null, ctx: HostSetContext = {}): Promise<void> {
-    const runtime = this.#runtime;
-    if (!runtime || !this.#begin) return;
-    try {
-      await this.#write(runtime, this.#begin, key, value, ctx);
-    } catch (error) {
-      runtime.log.warnSeldom("set", `"${key}" is not cached: ${messageOf(error)}`);
-    }
+  async set(key: string, value: HostValue | null, ctx?: HostSetContext): Promise<void> {
+    await (this.#handler ?? (await this.#make()))?.set(key, value, ctx);
   }
 
   /**
@@ -81,85 +62,17 @@ export default class CacheHandler {
    * are stale now, and gone after `expire` seconds.
    */
   async revalidateTag(tags: string | readonly string[], durations?: { expire?: number }): Promise<void> {
-    const list = typeof tags === "string" ? [tags] : tags;
-    const runtime = this.#runtime;
-    if (!runtime || list.length === 0) return;
-    try {
-      const mark = toMark(durations?.expire);
-      await runtime.client.revalidate([...new Set(list)].map((tag) => ({ tag, ...mark })));
-    } catch (error) {
-      runtime.log.warnSeldom("revalidate", `tags could not be revalidated: ${messageOf(error)}`);
-    }
+    await (this.#handler ?? (await this.#make()))?.revalidateTag(tags, durations);
   }
 
   /** There is nothing that belongs to one request only. */
   resetRequestCache(): void {}
 
-  async #read(runtime: Runtime, begin: Begin, name: string, ctx: HostGetContext): Promise<HostAnswer | null> {
-    const scope = runtime.scopes.current(this.#host._requestHeaders);
-    const read = this.#toRead(runtime, begin, name, ctx, scope?.rawHeaders);
-    const inRoute = read.key.space === Space.ROUTE;
-    let answer = await runtime.client.get(read);
-    if (isEmpty(answer) && inRoute) answer = await this.#fromBuild(runtime, read, answer, ctx);
-    if (isEmpty(answer)) {
-      // A stale answer is regenerated after the response, and a fetch's result may come after it: only this one must not.
-      if (answer.render && inRoute) scope?.renders.add(answer.render);
-      return null;
-    }
-    const value = answer.kept ? answer.kept.value : decodeValue(answer.entry as Entry, dialectOf(ctx));
-    if (answer.fill) runtime.client.keepNear(answer.fill, value);
-    if (value) runtime.handed.set(value, { version: answer.version, revalidate: answer.lifetime.revalidate });
-    const { way, tell } = await runtime.telling;
-    const told = tellHost(value as HostValue | null, answer, { ctx, way, now: nowOf(ctx) });
-    if (inRoute) tell(name, told.cacheControl);
-    return told;
-  }
-
-  #toRead(runtime: Runtime, begin: Begin, name: string, ctx: HostGetContext, rawHeaders?: readonly string[]): Read {
-    const headers = this.#host._requestHeaders;
-    const space = spaceOf(ctx);
-    return {
-      key: { space, name },
-      softTags: space === Space.FETCH ? softTagsOf(ctx) : [],
-      onDemand: isOnDemand(headers, runtime.served.previewId),
-      noLease: space === Space.ROUTE && (isProbe(ctx) || isPrefetch(headers, rawHeaders)),
-      begin,
-    };
-  }
-
-  /** What the build has rendered is an entry like any other, if it was not revalidated since. */
-  async #fromBuild(runtime: Runtime, read: Read, answer: Answer, ctx: HostGetContext): Promise<Answer> {
-    const seed = await runtime.output.seedOf(read.key.name, ctx, this.#host);
-    if (!seed) return answer;
-    const { value, cacheControl, builtAtMs } = seed;
-    const lifetime = lifetimeOf(value, { cacheControl });
-    if (lifetime && !read.onDemand) {
-      const write: Write = { ...read, draft: encodeValue(value), value, lifetime, tags: tagsOf(value, {}) };
-      const planted = await runtime.client.plant(read, answer, write, builtAtMs);
-      if (planted && !isEmpty(planted)) return planted;
-    }
-    const { way } = await runtime.telling;
-    if (!mustNotMiss(seed, ctx, way)) return answer;
-    const ageMs = Math.max(0, Date.now() - builtAtMs);
-    return { ...answer, status: Status.STALE, kept: { value }, ageMs, lifetime: lifetime ?? {}, leased: true };
-  }
-
-  async #write(
-    runtime: Runtime,
-    begin: Begin,
-    name: string,
-    value: HostValue | null,
-    ctx: HostSetContext,
-  ): Promise<void> {
-    const { client } = runtime;
-    const key = { space: spaceOf(ctx), name };
-    const handed = value && runtime.handed.get(value);
-    if (handed) {
-      if (!handed.version) return client.abandonKey(key, begin);
-      return client.retryLater(key, handed.version, retryAfterMs(ctx, handed.revalidate), begin);
-    }
-    const lifetime = lifetimeOf(value, ctx);
-    if (!lifetime) return client.abandonKey(key, begin);
-    await client.set({ key, draft: encodeValue(value), value, lifetime, tags: tagsOf(value, ctx), begin });
+  async #make(): Promise<Handler | undefined> {
+    if (this.#ctx.dev) return undefined;
+    loading ??= load();
+    const module = await loading;
+    if (module) this.#handler ??= new module.Handler(this.#ctx);
+    return this.#handler;
   }
 }

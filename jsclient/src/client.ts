@@ -89,7 +89,7 @@ export class Client {
   async set(write: Write): Promise<void> {
     this.counters.sets += 1;
     const begun = { turn: this.#near.begin(write.key), answeredAt: this.#near.now() };
-    const ended = this.#renders.close(write.key, write.begin);
+    const ended = this.#close(write.key, write.begin);
     const { base, position, lease } = ended;
     // Without any position nobody could tell what the content is older than.
     if (this.#session.state === "away" || !(base || position)) {
@@ -136,7 +136,7 @@ export class Client {
 
   /** Next.js gave the old entry back after a failed render: keeps the entry as it is, and delays the next attempt. */
   async retryLater(key: EntryKey, version: Version, retryAfterMs: number, begin: Begin): Promise<void> {
-    const { base, lease } = this.#renders.close(key, begin);
+    const { base, lease } = this.#close(key, begin);
     const request = { key, rewriteOf: version, retryAfterMs, ...(base ? { base } : {}) };
     try {
       this.#judge(key, await this.#bodies.sendRewrite(request, lease));
@@ -159,7 +159,7 @@ export class Client {
 
   /** Nothing will be written for this key, although Next.js has rendered it. */
   abandonKey(key: EntryKey, begin: Begin): void {
-    this.#giveBack(this.#renders.close(key, begin).lease);
+    this.#giveBack(this.#close(key, begin).lease);
   }
 
   /** Marks tags, here at once and in the fleet before it returns, unless the daemon is away. */
@@ -237,6 +237,13 @@ export class Client {
     } else {
       this.#log.debug(`"${key.name}" was rendered from data that is out of date by now, and dropped`);
     }
+  }
+
+  /** Ends the renders of a key, and gives back the leases that its set will not use. */
+  #close(key: EntryKey, begin: Begin): Ended {
+    const ended = this.#renders.close(key, begin);
+    for (const lease of ended.spare) this.#giveBack(lease);
+    return ended;
   }
 
   #giveBack(lease: Lease | undefined, completed = false): void {

@@ -34,6 +34,8 @@ export interface Ended {
   readonly position: Position | undefined;
   /** The lease that the set uses, and that whoever has it must end. */
   readonly lease: Lease | undefined;
+  /** What else was granted, to be given back: with Redis failing over, the latest lease need not have the highest token. */
+  readonly spare: readonly Lease[];
   readonly localSeq: number;
 }
 
@@ -90,7 +92,7 @@ export class Renders {
     }
     return {
       ...lowestOf(renders),
-      lease: latestOf(renders),
+      ...leasesOf(renders),
       localSeq: Math.min(...renders.map((render) => render.localSeq)),
     };
   }
@@ -117,16 +119,17 @@ export class Renders {
   }
 }
 
-/** Of several leases the latest is the one that may still be held; the others are over. */
-function latestOf(renders: readonly Pick<Render, "lease">[]): Lease | undefined {
+/** Of several leases the one with the highest token is used: it lets the set through. */
+function leasesOf(renders: readonly Pick<Render, "lease">[]): Pick<Ended, "lease" | "spare"> {
+  const spare: Lease[] = [];
   let latest: Lease | undefined;
   for (const { lease } of renders) {
     if (!lease) continue;
     const [later, earlier] = !latest || lease.token > latest.token ? [lease, latest] : [latest, lease];
-    earlier?.end();
+    if (earlier) spare.push(earlier);
     latest = later;
   }
-  return latest;
+  return { lease: latest, spare };
 }
 
 function lowestOf(renders: Iterable<Omit<Render, "key">>): Pick<Ended, "base" | "position"> {

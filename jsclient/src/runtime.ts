@@ -13,6 +13,7 @@ import { createLog, type Log } from "./log.js";
 import { NearCache } from "./near-cache.js";
 import { findServedBuild, nextLoader, type ServedBuild } from "./next/build.js";
 import { BuildOutput } from "./next/build-output.js";
+import { findPagesRoutes, type PagesRoutes } from "./next/implicit-tags.js";
 import { RequestScopes } from "./next/request-scope.js";
 import { findTelling, type LoadNext, type Telling } from "./next/telling.js";
 import { Session } from "./session.js";
@@ -41,6 +42,8 @@ export interface Runtime {
   readonly telling: Promise<Telling>;
   /** What `next build` has rendered. */
   readonly output: BuildOutput;
+  /** The pages of the Pages Router; read when they are first asked for. */
+  pages(): PagesRoutes;
   /** The values that get has handed out, to know them again when Next.js gives one back. */
   readonly handed: WeakMap<object, Handed>;
   /** Where the daemon is, or is looked for first; for people. Throws an IsrdError `address`. */
@@ -95,8 +98,14 @@ export function createRuntime(options: {
   });
   const address = (): string => session.where || (addresses()[0]?.text ?? "");
   const telling = findTelling(load).then((found) => report(found, served, log));
-  const output = new BuildOutput(load, serverDistDir === undefined ? undefined : dirname(serverDistDir));
-  return { log, config, served, session, client, near, scopes, telling, output, handed: new WeakMap(), address };
+  const distDir = serverDistDir === undefined ? undefined : dirname(serverDistDir);
+  const output = new BuildOutput(load, distDir);
+  let routes: PagesRoutes | undefined;
+  const pages = (): PagesRoutes => {
+    routes ??= findPagesRoutes(distDir);
+    return routes;
+  };
+  return { log, config, served, session, client, near, scopes, telling, output, pages, handed: new WeakMap(), address };
 }
 
 /** Says once which way is in use: it decides whether pages that another process has rendered have a `Cache-Control`. */

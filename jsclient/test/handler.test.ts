@@ -37,7 +37,6 @@ describe("no method ever rejects", () => {
     await handler.revalidateTag("t", { expire: -5 });
     await handler.revalidateTag("t", { expire: Number.POSITIVE_INFINITY });
     assert.equal(host.runtime.session.undelivered, 0);
-    handler.resetRequestCache();
   });
 
   test("an entry that cannot be read is a miss, and is rendered and written anew", async (t) => {

@@ -44,6 +44,7 @@ const ALLOWED: Record<string, string[]> = {
   "next/lifetime": ["fallback", "next/values"],
   "next/intent": ["next/values"],
   "next/key-path": [],
+  "next/implicit-tags": ["next/key-path", "next/values"],
   "next/telling": ["errors", "next/key-path", "next/values"],
   "next/answer": ["gen", "fallback", "next/space", "next/telling", "next/values"],
   "next/build": ["log", "next/telling"],
@@ -71,21 +72,14 @@ const ALLOWED: Record<string, string[]> = {
   ],
   runtime: [
     ...["address", "client", "config", "fallback", "gen", "grpc-transport", "key", "lease", "log", "near-cache"],
-    ...[
-      "next/build",
-      "next/build-output",
-      "next/request-scope",
-      "next/telling",
-      "session",
-      "shared",
-      "transport",
-      "version",
-    ],
+    ...["next/build", "next/build-output", "next/implicit-tags", "next/request-scope", "next/telling", "session"],
+    ...["shared", "transport", "version"],
   ],
-  "cache-handler": [
-    ...["calls", "errors", "gen", "next/answer", "next/build-output", "next/intent", "next/lifetime", "next/space"],
-    ...["next/telling", "next/values", "renders", "runtime", "serialize"],
+  handler: [
+    ...["calls", "errors", "gen", "key", "next/answer", "next/build-output", "next/implicit-tags", "next/intent"],
+    ...["next/lifetime", "next/space", "next/telling", "next/values", "renders", "runtime", "serialize"],
   ],
+  "cache-handler": ["handler", "next/values"],
   index: ["counters", "runtime", "session-options", "version"],
 };
 

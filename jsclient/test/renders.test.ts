@@ -23,10 +23,10 @@ test("a set carries the lowest base of the open renders of its key, and the leas
   const { lease } = renders.open(render(version(6n, 1n), 12n, 9));
   renders.open({ ...render(version(1n)), key: { space: Space.FETCH, name: "/a" } });
   const closed = renders.close(key, own);
-  assert.deepEqual(closed, { base: version(4n, 9n), position: undefined, lease, localSeq: 2 });
-  assert.deepEqual([lease?.token, lease?.open, earlier?.open], [12n, true, false], "the later one is still to be used");
+  assert.deepEqual(closed, { base: version(4n, 9n), position: undefined, lease, spare: [earlier], localSeq: 2 });
+  assert.deepEqual([lease?.token, lease?.open], [12n, true], "the later one is still to be used");
   const { position } = own;
-  assert.deepEqual(renders.close(key, own), { base: undefined, position, lease: undefined, localSeq: 99 });
+  assert.deepEqual(renders.close(key, own), { base: undefined, position, lease: undefined, spare: [], localSeq: 99 });
   assert.equal(renders.size, 1);
 });
 

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, type TestContext, test } from "node:test";
-import type CacheHandler from "../src/cache-handler.js";
 import { IsrdError } from "../src/errors.js";
 import { Space } from "../src/gen/isrd/v1/entry_pb.js";
+import type { Handler } from "../src/handler.js";
 import type { HostGetContext } from "../src/next/values.js";
 import { type Batch, Outbox } from "../src/outbox.js";
 import { FakeDaemon } from "./support/fake-daemon.js";
@@ -323,8 +323,8 @@ describe("a daemon that hangs", () => {
   test("leases of renders that end while it hangs are given back when it goes on", async (t) => {
     const { host, daemon } = await ready(t);
     const ends = {
-      "/set": (handler: CacheHandler) => handler.set("/set", appPage("x"), hour),
-      "/dynamic": (handler: CacheHandler) => handler.set("/dynamic", appPage("x"), { cacheControl: { revalidate: 0 } }),
+      "/set": (handler: Handler) => handler.set("/set", appPage("x"), hour),
+      "/dynamic": (handler: Handler) => handler.set("/dynamic", appPage("x"), { cacheControl: { revalidate: 0 } }),
     };
     const renderers = await Promise.all(
       Object.entries(ends).map(async ([key, end]) => {

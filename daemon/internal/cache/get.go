@@ -161,11 +161,22 @@ func (q *query) inTurn(ctx context.Context, f *flight, woken <-chan struct{}) (a
 // regenerates; the answer is then the miss to give when the wait is over.
 func (q *query) attempt(ctx context.Context, f *flight, woken <-chan struct{}) (answer Answer, held bool) {
 	proven := q.app.vouch(ctx)
+	doubted := errors.Is(proven, ErrDoubted)
+	if proven != nil && !doubted {
+		e, _ := q.c.memory.Get(q.id)
+		return q.degrade(e, q.judge(e)), false
+	}
+	answer, held = q.look(ctx, f, woken)
+	if doubted && answer.Entry != nil {
+		answer.Reason = StoreUnavailable // leases and writes are as good as ever; only what is served may be old
+	}
+	return answer, held
+}
+
+// look is an attempt with a store that answers.
+func (q *query) look(ctx context.Context, f *flight, woken <-chan struct{}) (answer Answer, held bool) {
 	e, _ := q.c.memory.Get(q.id)
 	v := q.judge(e)
-	if proven != nil {
-		return q.degrade(e, v), false
-	}
 	if e != nil && v.freshness == tag.Fresh && q.wants(e) && !q.OnDemand {
 		return q.serve(e, v), false
 	}

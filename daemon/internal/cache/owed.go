@@ -164,20 +164,28 @@ func (a *app) inheritOwed() {
 	}
 }
 
-// payOwed appends what is owed.
+// payOwed appends what is owed, until it is in the log that this daemon knows: one that is lost takes with it what was
+// appended just before.
 func (a *app) payOwed(ctx context.Context) error {
-	a.mu.RLock()
-	rs, serials := a.owed.asRevalidations(a.cache.store.Now())
-	a.mu.RUnlock()
-	if len(rs) == 0 {
-		return nil
-	}
-	p, err := a.cache.invalidations.Append(ctx, a.name, rs)
-	if err != nil {
-		return fmt.Errorf("append what was revalidated while the store was away: %w", err)
-	}
-	if err := a.wait(ctx, p); err != nil {
-		return err
+	var serials map[string]uint64
+	for {
+		var rs []tag.Revalidation
+		a.mu.RLock()
+		rs, serials = a.owed.asRevalidations(a.cache.store.Now())
+		a.mu.RUnlock()
+		if len(rs) == 0 {
+			return nil
+		}
+		p, err := a.cache.invalidations.Append(ctx, a.name, rs)
+		if err != nil {
+			return fmt.Errorf("append what was revalidated while the store was away: %w", err)
+		}
+		if err := a.wait(ctx, p); err != nil {
+			return err
+		}
+		if a.explains(p) {
+			break
+		}
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()

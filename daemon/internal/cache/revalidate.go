@@ -82,10 +82,13 @@ func (a *app) acknowledge(ctx context.Context, marks []tag.Revalidation) (tag.Po
 		if err == nil {
 			err = a.cache.invalidations.Await(ctx, a.name, p)
 		}
-		if known := a.explains(p); known && err == nil || ctx.Err() != nil {
-			return p, err
-		} else if known && err != nil {
+		switch known := a.explains(p); {
+		case known && err == nil:
+			return p, nil
+		case known:
 			return p, fmt.Errorf("wait for the other daemons: %w", err)
+		case ctx.Err() != nil:
+			return p, fmt.Errorf("append revalidation: the log has lost it: %w", context.Cause(ctx))
 		}
 	}
 }

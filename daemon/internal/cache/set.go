@@ -17,9 +17,10 @@ type SetRequest struct {
 	// Base is the version that the render began with.
 	Base Version
 	// Position stands in for Base where there was no get. Its zero value is what a session says whose daemon knew no log:
-	// what was rendered then is served only as long as that is so. Beside a Base it says that the token of that is another
-	// render's: nobody knows since when the content was rendered.
+	// what was rendered then is served only as long as that is so.
 	Position tag.Position
+	// Shared says that the token of Base is another render's: nobody knows since when the content was rendered.
+	Shared bool
 	// Lease is the token of the lease that the write ends; 0: none.
 	Lease uint64
 	// Durable waits for the store's word.
@@ -136,7 +137,7 @@ func (a *app) revalidatedSince(at int64, w write) bool {
 
 // begunAt is the token that tells since when the content was rendered; 0: nobody knows.
 func begunAt(r SetRequest) uint64 {
-	if r.Position != (tag.Position{}) || r.BuiltAt != 0 {
+	if r.Shared || r.BuiltAt != 0 || r.Position != (tag.Position{}) {
 		return 0
 	}
 	return r.Base.Token

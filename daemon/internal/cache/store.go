@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/isrd/isrd/daemon/internal/tag"
@@ -10,6 +11,11 @@ import (
 
 // ErrUnavailable is wrapped by the errors of a store that could not be asked, or not in time.
 var ErrUnavailable = errors.New("store unavailable")
+
+// ErrDoubted is wrapped by the error of a Prove that has brought the follower to where the log is, while that may lack
+// events that were acknowledged: Redis failed over to a replica that may have been behind, and the daemons that know them
+// may not have come yet.
+var ErrDoubted = fmt.Errorf("%w: the log may lack events", ErrUnavailable)
 
 // ErrUnreadable is wrapped by the error of a read that found a value it cannot decode. The value counts as absent.
 var ErrUnreadable = errors.New("stored value unreadable")
@@ -117,7 +123,8 @@ type Log interface {
 	// membership: that of who answers reads as fresh, and is therefore waited for by Await. told is what was applied here
 	// and told to the clients of this daemon, as in Acknowledge. What the follower knows may be vouched for until the
 	// returned time, which counts from before the question was sent (Gray & Cheriton, SOSP'89); it may be over already:
-	// then it holds for reads that began before Prove did and for nothing else.
+	// then it holds for reads that began before Prove did and for nothing else. After an error that wraps ErrDoubted the
+	// follower is there too, and answers have to say that they may be old.
 	Prove(ctx context.Context, app string, told tag.Position) (until time.Time, err error)
 	// Acknowledge says that the events up to p were applied here and that the clients of this daemon were told.
 	Acknowledge(ctx context.Context, app string, p tag.Position) error

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -118,6 +119,9 @@ func (a *app) settle(ctx context.Context, p *proof) {
 	if err != nil {
 		outcome = "failed"
 		p.err = fmt.Errorf("prove log of %q: %w", a.name, err)
+	}
+	if errors.Is(err, ErrDoubted) {
+		outcome = "doubted"
 	}
 	a.cache.metrics.proofs.WithLabelValues(outcome).Inc()
 	a.vouching.extend(until)

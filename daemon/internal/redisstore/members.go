@@ -72,7 +72,7 @@ func (m members) hear(a acknowledged) {
 	}
 }
 
-// merge takes over what a later look says: who is not there any more has left, or has run out.
+// merge takes over what a later look says: who is not there any more has run out.
 func (m members) merge(later members) members {
 	m.silent = m.silent || later.silent
 	for name, one := range m.of {
@@ -97,12 +97,9 @@ type acknowledged struct {
 	seq  uint64
 }
 
-// parseAcknowledged reads '<name> <seq>'; who has left has no seq, and serves nothing.
+// parseAcknowledged reads '<name> <seq>'.
 func parseAcknowledged(text string) (acknowledged, error) {
 	name, seq, _ := strings.Cut(text, " ")
-	if seq == leaves {
-		return acknowledged{name: name, seq: gone}, nil
-	}
 	n, err := strconv.ParseUint(seq, 10, 64)
 	if err != nil {
 		return acknowledged{}, fmt.Errorf("%w: acknowledged: %w", errEvent, err)
@@ -111,9 +108,6 @@ func parseAcknowledged(text string) (acknowledged, error) {
 }
 
 const (
-	// leaves stands for the seq of a member that leaves, gone for what it has acknowledged then.
-	leaves = "-"
-	gone   = math.MaxUint64
 	// maxAwaits bounds the appends whose members are kept for an Await to come; for older ones it asks.
 	maxAwaits = 1024
 	// maxTold bounds the members whose last word is kept; without it, Await looks for itself.
@@ -155,12 +149,10 @@ func (a *awaits) heard(one acknowledged) {
 	for _, m := range a.of {
 		m.hear(one)
 	}
-	if one.seq != gone { // who has left may come again
-		if len(a.told) >= maxTold {
-			clear(a.told)
-		}
-		a.told[one.name] = max(a.told[one.name], one.seq)
+	if len(a.told) >= maxTold {
+		clear(a.told)
 	}
+	a.told[one.name] = max(a.told[one.name], one.seq)
 	close(a.changed)
 	a.changed = make(chan struct{})
 }
@@ -281,11 +273,7 @@ func (s *Store) members(ctx context.Context, app string) (members, error) {
 
 // Acknowledge implements cache.Log.
 func (s *Store) Acknowledge(ctx context.Context, app string, p tag.Position) error {
-	return s.ack(ctx, app, number(p.Seq))
-}
-
-func (s *Store) ack(ctx context.Context, app, seq string) error {
-	_, err := s.run(ctx, ackScript, s.config.small(), []string{s.keys.log(app)}, s.keys.channel(app), s.name, seq)
+	_, err := s.run(ctx, ackScript, s.config.small(), []string{s.keys.log(app)}, s.keys.channel(app), s.name, number(p.Seq))
 	if err != nil {
 		return fmt.Errorf("acknowledge events of %q: %w", app, err)
 	}

@@ -21,7 +21,6 @@ func TestAcknowledgementBeforeTheAppendReturns(t *testing.T) {
 		{"of a later one", acknowledged{"other", 6}, false},
 		{"of the one before", acknowledged{"other", 4}, true},
 		{"by somebody else", acknowledged{"stranger", 9}, true},
-		{"a member that came again", acknowledged{"other", gone}, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			a := newAwaits()

@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -32,8 +33,10 @@ func (s *Store) crowded(l loaded) bool { return l.size > uint64(s.config.MaxTags
 
 // catchUp brings a follower up to date with its log, without a word about what it vouches for.
 func (s *Store) catchUp(ctx context.Context, f *follow) error {
-	_, err := s.catchUpTo(ctx, f, "", 0)
-	return err
+	if _, err := s.catchUpTo(ctx, f, "", 0); err != nil && !errors.Is(err, cache.ErrDoubted) {
+		return err
+	}
+	return nil
 }
 
 const (
@@ -45,7 +48,8 @@ const (
 )
 
 // catchUpTo brings a follower up to date with its log, one caller at a time. A member is vouched for until the returned
-// time, which counts from before the question; it may be over.
+// time, which counts from before the question; it may be over. An error that wraps cache.ErrDoubted says that the follower
+// is up to date with a log that may lack something.
 func (s *Store) catchUpTo(ctx context.Context, f *follow, member string, told uint64) (time.Time, error) {
 	select {
 	case f.turn <- struct{}{}:
@@ -73,6 +77,8 @@ func (s *Store) catchUpTo(ctx context.Context, f *follow, member string, told ui
 			s.prune(ctx, f)
 		}
 		switch {
+		case l.doubted:
+			return time.Time{}, fmt.Errorf("%w, for %d ms", cache.ErrDoubted, l.quiet)
 		case l.quiet > 0:
 			return sent, nil
 		default:
@@ -87,6 +93,7 @@ type loaded struct {
 	kind, why string
 	size      uint64 // fields of the hash
 	quiet     uint64 // milliseconds
+	doubted   bool
 	list      []any
 	known     tag.Position // that it was asked with
 	began     bool         // the follower had been loaded before
@@ -110,7 +117,7 @@ func (s *Store) ask(ctx context.Context, app string, l limit, known tag.Position
 	r := fields{list: reply}
 	out := loaded{kind: r.text(), why: r.text(), known: known}
 	_, _ = r.number(), r.number()
-	out.size, out.quiet = r.number(), r.number()
+	out.size, out.quiet, out.doubted = r.number(), r.number(), r.number() == 1
 	out.list = r.list
 	if r.bad {
 		return loaded{}, fmt.Errorf("load log of %q: %w: unexpected reply", app, cache.ErrUnavailable)

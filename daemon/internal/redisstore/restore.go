@@ -33,8 +33,8 @@ func (s *Store) makeGood(ctx context.Context, f *follow, theirs tag.Snapshot) (b
 			return restored, err
 		}
 	}
-	after := common(mine, theirs)
-	if after == 0 {
+	after, ok := since(mine, theirs)
+	if !ok {
 		return false, nil
 	}
 	again, err := s.appendLacking(ctx, f, lacking(mine, theirs, after, s.Now()))
@@ -57,6 +57,21 @@ func common(mine, theirs tag.Snapshot) uint64 {
 		most = max(most, min(seq, theirs.Past[epoch]))
 	}
 	return most
+}
+
+// since is after which place mine has marks that concern content which theirs judges: after the last one that both have
+// or, if they have none in common, after the first epoch that theirs explains began. False: theirs explains none, and all
+// that it judges was rendered in it.
+func since(mine, theirs tag.Snapshot) (after uint64, ok bool) {
+	if after = common(mine, theirs); after != 0 {
+		return after, true
+	}
+	for epoch := range theirs.Past {
+		if !ok || epoch < after {
+			after, ok = epoch, true
+		}
+	}
+	return after, ok
 }
 
 // lacking gives the marks that mine has after a place and theirs does not cover by marks of its own.

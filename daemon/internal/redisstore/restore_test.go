@@ -191,6 +191,27 @@ func TestWhatWasLostTwiceIsAppendedAgain(t *testing.T) {
 	}
 }
 
+// A replica from before an epoch of which nothing was known: it judges content that was of no use in that epoch.
+func TestWhatWasMarkedInAnEpochThatStandsAloneIsAppendedAgain(t *testing.T) {
+	f := newFleet(t)
+	p := f.AwaitPosition(t, f.append("a")).Snapshot.Position
+	f.save()
+	f.server.CLI("DEL", logKey, eventsKey)
+	q := f.AwaitPosition(t, f.append("lost")).Snapshot
+	if len(q.Past) != 0 {
+		t.Fatalf("the epoch explains %v", q.Past)
+	}
+	f.lag("another")
+	h := f.Await(t, "the epoch after", func(h cachetest.Heard) bool { return h.Snapshot.Position.Epoch > q.Position.Epoch })
+	for _, s := range []tag.Snapshot{h.Snapshot, f.late()} {
+		for tagName, want := range map[string]tag.Freshness{"lost": tag.Expired, "a": tag.Fresh} {
+			if got := judge(s, p, f.other.Now(), tagName); got != want {
+				t.Errorf("content from before with tag %q is %v, want %v: %+v", tagName, got, want, s)
+			}
+		}
+	}
+}
+
 // A restart that lost nothing costs nothing.
 func TestALogGoesOnAfterARestart(t *testing.T) {
 	server := redistest.Start(t, redistest.Persistent())

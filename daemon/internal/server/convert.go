@@ -223,6 +223,7 @@ func (c caller) setRequest(r *isrdv1.SetRequest) (cache.SetRequest, error) {
 		Entry:        e,
 		Base:         version(r.GetBase()),
 		Position:     position(r.GetPosition()),
+		Shared:       r.GetBase() != nil && r.GetPosition() != nil, // also where no log was known, and it is zero
 		Lease:        r.GetLeaseToken(),
 		Durable:      r.GetDurable(),
 		OnlyIfAbsent: r.GetOnlyIfAbsent(),

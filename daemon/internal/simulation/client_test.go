@@ -150,7 +150,7 @@ func (c *client) crash() {
 	}
 }
 
-// request sends a frame and waits for its answer: nil if there is none in time, or it is a refusal.
+// request sends a frame and waits for its answer, which may be a refusal: nil if there is none in time.
 func (c *client) request(f *isrdv1.SessionRequest, timeout time.Duration, key *pageKey, then func(*isrdv1.SessionResponse)) {
 	c.requestOn(c.link, f, timeout, key, then)
 }
@@ -249,7 +249,6 @@ func (c *client) answer(s *stream, f *isrdv1.SessionResponse) {
 	delete(c.pending, p.id)
 	if f.GetRefusal() != nil {
 		c.w.note("refused", c.name, f.GetRefusal().GetMessage())
-		f = nil
 	}
 	p.then(f)
 }
@@ -298,7 +297,7 @@ func (c *client) giveBack(s *stream, r release) {
 		Key: r.key.wire(), LeaseToken: r.token, Completed: r.completed,
 	}}}
 	c.requestOn(s, f, clientTimeout, nil, func(answer *isrdv1.SessionResponse) {
-		if answer == nil && s == c.bound {
+		if answer.GetRelease() == nil && s == c.bound {
 			c.releases = append(c.releases, r)
 		}
 	})

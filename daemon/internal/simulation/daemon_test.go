@@ -120,6 +120,7 @@ func (d *daemon) stop(then func()) {
 		return
 	}
 	d.w.note("stop", l.name)
+	d.w.stoppedAt = d.w.now()
 	l.ended = true
 	d.w.after(shutdownTimeout, func() {
 		for _, s := range l.streams {

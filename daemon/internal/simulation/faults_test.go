@@ -53,7 +53,7 @@ func (w *world) hit(name string) {
 	case "redis loses all":
 		w.restart(name, make(map[string]*stored), 0)
 	case "fail-over":
-		w.failOver(w.between(0, 300*time.Millisecond))
+		w.failOver(w.between(0, 800*time.Millisecond), d)
 	case "evict entry", "evict lease", "evict log", "evict stream":
 		w.evict(name)
 	case "daemon crashes":
@@ -130,20 +130,24 @@ func (w *world) thaw() {
 	}
 }
 
-// failOver has a replica fall behind and then become the master.
-func (w *world) failOver(lag time.Duration) {
+// failOver has a replica fall behind and then become the master. Now and then a daemon was on the node of the one before,
+// and starts again.
+func (w *world) failOver(lag time.Duration, d *daemon) {
 	if w.net.down || w.net.replica != nil {
 		return
 	}
 	w.net.replica = w.redis.replica()
-	asOf := w.now()
 	w.tape.snapshot()
 	w.after(lag, func() {
 		keys := w.net.replica
 		w.net.replica = nil
-		if !w.net.down {
-			w.watch.failedOver(asOf)
-			w.restart("fail-over", keys, w.between(-1500*time.Millisecond, 1500*time.Millisecond))
+		if w.net.down {
+			return
+		}
+		w.restart("fail-over", keys, w.between(-1500*time.Millisecond, 1500*time.Millisecond))
+		if w.chance(0.3) {
+			d.crash()
+			w.after(w.between(0, 400*time.Millisecond), d.start)
 		}
 	})
 }
@@ -169,6 +173,7 @@ func (w *world) evict(name string) {
 // heal ends all that goes wrong.
 func (w *world) heal() {
 	w.note("heal")
+	w.plan.longRender, w.plan.lagging = 0, 0
 	w.thaw()
 	for _, l := range w.links() {
 		if !w.net.down {

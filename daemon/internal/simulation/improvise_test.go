@@ -205,7 +205,7 @@ func (i *improvisation) log() {
 	case 4, 5, 6, 7:
 		i.load(hash, stream, known, name)
 	case 8:
-		i.ask("ack", []string{hash}, "ch", either(i, "d1", "d2", "d3"), either(i, known[1], "-"))
+		i.ask("ack", []string{hash}, "ch", either(i, "d1", "d2", "d3"), known[1])
 	case 9:
 		i.ask("members", []string{hash}, 1000)
 	case 10:

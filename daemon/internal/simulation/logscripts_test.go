@@ -16,7 +16,7 @@ func (s *script) add() []any {
 		log = s.anew(hash, stream, s.number(2), "1")
 		s.publish(channel, "l")
 	case s.run != "" && log.server != s.run:
-		log = s.goOn(hash, stream, log, s.number(2))
+		log = s.goOn(hash, stream, log, s.number(2), "1")
 		s.publish(channel, "l")
 	}
 	reply := func(previous string, when int64) []any {
@@ -67,7 +67,7 @@ func (s *script) load() []any {
 		}
 	}
 	seconds, micros := s.time()
-	return append([]any{kind, why, seconds, micros, size, s.quiet(p.log, s.number(9))}, list...)
+	return append([]any{kind, why, seconds, micros, size, s.quiet(p.log, s.number(9)), s.doubted(p.log, s.number(9))}, list...)
 }
 
 // look says what the follower is to get, and why.
@@ -84,7 +84,7 @@ func (p *loading) look() (kind, why string, list []any) {
 		}
 		return "whole", "the log was lost", nil
 	case p.run != "" && log.server != p.run:
-		p.log = p.goOn(hash, stream, log, highest)
+		p.log = p.goOn(hash, stream, log, highest, "1")
 		p.publish(channel, "l")
 		return "whole", "redis began anew", nil
 	case p.epoch == 0:
@@ -142,9 +142,7 @@ func (s *script) ack() []any {
 	if told == "" {
 		return s.with(int64(0))
 	}
-	if s.arg(3) != "-" {
-		others += s.arg(2) + " " + till + " " + decimal(max(number(told), s.number(3))) + "\n"
-	}
+	others += s.arg(2) + " " + till + " " + decimal(max(number(told), s.number(3))) + "\n"
 	s.hset(s.key(1), "members", others)
 	s.publish(s.arg(1), "a "+s.arg(2)+" "+s.arg(3))
 	return s.with(int64(1))
@@ -198,7 +196,7 @@ func (s *script) restore() []any {
 	floorAt, _ := s.hget(hash, "floorat")
 	s.hset(hash, "floor", decimal(max(number(floor), s.number(5))), "floorat", decimal(max(number(floorAt), s.number(7))))
 	log.past = s.arg(3) + " " + s.arg(4) + ";" + s.arg(6)
-	s.goOn(hash, s.key(2), log, 0)
+	s.goOn(hash, s.key(2), log, 0, "0")
 	s.publish(s.arg(1), "l")
 	return s.with(int64(1))
 }

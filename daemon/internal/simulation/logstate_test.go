@@ -10,8 +10,8 @@ import (
 
 // logState is what a log's hash says of the log.
 type logState struct {
-	epoch, seq, at, begun              int64
-	nonce, members, server, past, lost string
+	epoch, seq, at, begun                     int64
+	nonce, members, server, past, lost, moved string
 }
 
 // maxPast is how many epochs before are kept.
@@ -28,17 +28,18 @@ func (s *script) logAt(key string) (logState, bool) {
 	return logState{
 		epoch: number(h["epoch"]), seq: number(h["seq"]), at: number(h["at"]), begun: number(h["begun"]), nonce: h["nonce"],
 		members: h["members"], server: h["server"], past: h["past"], lost: h["lost"],
+		moved: h["moved"],
 	}, named && h["epoch"] != "" && h["seq"] != ""
 }
 
 func decimal(n int64) string { return strconv.FormatInt(n, 10) }
 
 // begin starts an epoch that is larger than all that is known. The table stays.
-func (s *script) begin(hash string, known int64, lost, past string) logState {
+func (s *script) begin(hash string, known int64, lost, moved, past string) logState {
 	epoch := max(s.now, known+1)
-	log := logState{epoch: epoch, seq: epoch, begun: s.ms(), server: s.run, past: past, lost: lost}
+	log := logState{epoch: epoch, seq: epoch, begun: s.ms(), server: s.run, past: past, lost: lost, moved: moved}
 	s.hset(hash, "epoch", decimal(epoch), "seq", decimal(epoch), "nonce", "", "at", "0", "begun", decimal(log.begun),
-		"server", log.server, "past", past, "members", "", "lost", lost)
+		"server", log.server, "past", past, "members", "", "lost", lost, "moved", moved)
 	if _, ok := s.hget(hash, "floor"); !ok {
 		s.hset(hash, "floor", "0")
 	}
@@ -51,11 +52,11 @@ func (s *script) begin(hash string, known int64, lost, past string) logState {
 // anew starts an epoch of which nothing before is known.
 func (s *script) anew(hash, stream string, known int64, lost string) logState {
 	s.del(hash, stream)
-	return s.begin(hash, known, lost, "")
+	return s.begin(hash, known, lost, "0", "")
 }
 
 // goOn starts an epoch in which all before is known as the table has it.
-func (s *script) goOn(hash, stream string, log logState, known int64) logState {
+func (s *script) goOn(hash, stream string, log logState, known int64, moved string) logState {
 	past := []string{decimal(log.epoch) + " " + decimal(log.seq)}
 	for one := range strings.SplitSeq(log.past, ";") {
 		if one != "" && len(past) < maxPast {
@@ -63,7 +64,7 @@ func (s *script) goOn(hash, stream string, log logState, known int64) logState {
 		}
 	}
 	s.del(stream)
-	return s.begin(hash, max(known, log.epoch, log.seq), "0", strings.Join(past, ";")+";")
+	return s.begin(hash, max(known, log.epoch, log.seq), "0", moved, strings.Join(past, ";")+";")
 }
 
 // quiet is for how long there may be daemons that vouch since an epoch before.
@@ -72,6 +73,14 @@ func (s *script) quiet(log logState, bound int64) int64 {
 		return 0
 	}
 	return max(0, min(bound, log.begun+bound-s.ms()))
+}
+
+// doubted is 1 if the log may lack events that were acknowledged.
+func (s *script) doubted(log logState, bound int64) int64 {
+	if log.moved == "1" && s.plant != noDoubt && s.quiet(log, bound) > 0 {
+		return 1
+	}
+	return 0
 }
 
 // living gives the lines of the members whose time is not over, but for that of name, and that one's seq and time.

@@ -191,7 +191,11 @@ func (c *client) failed(key pageKey, r read, a answer) {
 	}
 	if ended.lease != nil {
 		s.LeaseToken = ended.lease.token
-		ended.lease.open = false
 	}
-	c.request(&isrdv1.SessionRequest{Frame: &isrdv1.SessionRequest_Set{Set: s}}, clientTimeout, nil, func(*isrdv1.SessionResponse) {})
+	f := &isrdv1.SessionRequest{Frame: &isrdv1.SessionRequest_Set{Set: s}}
+	c.request(f, clientTimeout, nil, func(answer *isrdv1.SessionResponse) {
+		if ended.lease != nil {
+			c.unused(ended.lease, answer)
+		}
+	})
 }

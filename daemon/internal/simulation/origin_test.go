@@ -116,6 +116,12 @@ func (r required) broken(c *content, readers []string, fresh bool, now time.Dura
 	return "", false
 }
 
+// forbids says whether content may not be served, or not as fresh.
+func (r required) forbids(c *content, readers []string, fresh bool, now time.Duration) bool {
+	_, bad := r.broken(c, readers, fresh, now)
+	return bad
+}
+
 func (m marks) forbids(tick uint64, fresh bool, now time.Duration) bool {
 	if tick < m.hard {
 		return true

@@ -130,15 +130,15 @@ func (c *client) deliver(s *stream, tags []string, then func(ok bool)) {
 			}
 		}
 		for _, d := range marks {
-			c.w.holds(c.own.marks, d)
+			c.w.holds(c.own.marks, c.w.now(), d)
 		}
 		then(true)
 	})
 }
 
-// holds notes that a revalidation holds from now on. Its content may not be served any more when its time is over by the
+// holds notes that a revalidation holds since a time. Its content may not be served any more when its time is over by the
 // clock of Redis, which the daemons only estimate, and which may be another server's by then.
-func (w *world) holds(all map[string]*marks, d delivered) {
+func (w *world) holds(all map[string]*marks, since time.Duration, d delivered) {
 	if !d.soft {
 		hold(all, d.tag, nil, d.tick)
 		return
@@ -147,5 +147,5 @@ func (w *world) holds(all map[string]*marks, d delivered) {
 	if w.plan.has("fail-over") {
 		slack = 6 * time.Second
 	}
-	hold(all, d.tag, &soft{tick: d.tick, expires: w.now() + time.Duration(d.seconds)*time.Second + slack}, d.tick)
+	hold(all, d.tag, &soft{tick: d.tick, expires: since + time.Duration(d.seconds)*time.Second + slack}, d.tick)
 }

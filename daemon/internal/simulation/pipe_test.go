@@ -7,6 +7,7 @@ type pipe struct {
 	s     *schedule
 	hung  func() bool
 	delay func() time.Duration
+	lag   time.Duration // what the next one takes longer
 	queue []func()
 	held  int // how many would have come out, were it not hung
 	last  time.Duration
@@ -21,7 +22,7 @@ func (p *pipe) put(do func()) {
 	p.later()
 }
 
-func (p *pipe) later() { p.last = p.s.at(max(p.last, p.s.now()+p.delay()), p.out) }
+func (p *pipe) later() { p.last = p.s.at(max(p.last, p.s.now()+p.lag+p.delay()), p.out) }
 
 func (p *pipe) out() {
 	switch {

@@ -18,7 +18,9 @@ type plan struct {
 	// soft is how many of the revalidations only make stale; longRender, failing, barren and demand of the renders take
 	// long, fail, end without a write, or are asked for.
 	soft, longRender, failing, barren, demand float64
-	faults                                    []fault
+	// lagging is how many of the pongs and events take long to reach a client.
+	lagging float64
+	faults  []fault
 }
 
 // fault is something that goes wrong, again and again.
@@ -27,16 +29,20 @@ type fault struct {
 	every time.Duration // the mean pause
 }
 
-// inspection is the time for the look at every key, at the end of a seed.
-const inspection = 1600 * time.Millisecond
+const (
+	// settled is the time for all to settle after it was healed: what is being rendered then is written by its end, or soon.
+	settled = 2800 * time.Millisecond
+	// leasesKept is for how long a daemon that stops keeps the leases of its clients, and a little more: also those that no
+	// client claims, because it has sent a set and waits for its answer no longer.
+	leasesKept = 6 * time.Second
+)
 
-// settled is the time for all to settle after it was healed. A daemon that stops keeps the leases of its clients for 5 s,
-// also those that no client claims, because it has sent a set and waits for its answer no longer.
-func (p *plan) settled() time.Duration {
-	if p.has("daemon stops") {
-		return 6 * time.Second
+// inspection is the time for the look at every key, at the end of a seed: longer where many frames are slow.
+func (p *plan) inspection() time.Duration {
+	if p.slowHops < 0.1 {
+		return 1600 * time.Millisecond
 	}
-	return 3500 * time.Millisecond
+	return 1600*time.Millisecond + 2*p.slowHop
 }
 
 func (p *plan) has(name string) bool {
@@ -59,6 +65,9 @@ func (p *plan) draw(s *schedule) {
 	p.failing = pick(s, []float64{0, 0, 0.2})
 	p.barren = pick(s, []float64{0, 0, 0.2})
 	p.demand = pick(s, []float64{0, 0, 0.1})
+	if s.chance(0.06) {
+		p.lagging = 0.5
+	}
 	for _, name := range faultNames {
 		if s.chance(0.3) {
 			p.faults = append(p.faults, fault{name: name, every: s.between(500*time.Millisecond, 3*time.Second)})

@@ -18,21 +18,29 @@ const (
 	nobodyIsAMember
 	noQuietTime
 	ackBeforeApplied
+	noDoubt
 )
 
-// plantNames say what each of them is.
-var plantNames = map[plant]string{
-	releaseWithoutToken: "a lease is released whoever has it",
-	writeWithoutVersion: "a write replaces a newer version",
-	gapIgnored:          "events were missed, and the proof says that none were",
-	nearUnvouched:       "the near cache is used though nobody vouches for it",
-	baseOfHead:          "a base names the log's head, not what the daemon has applied",
-	setWithNewest:       "a set counts from the newest get of its key",
-	fillWithoutAsOf:     "the near cache keeps what an event has overtaken",
-	validityFromReceipt: "validity is counted from when it was heard of",
-	grantWithoutJudged:  "a lease is granted although a newer entry is there",
-	fetchLoserFresh:     "an old fetch is told fresh where somebody else regenerates it",
-	nobodyIsAMember:     "a revalidation waits for nobody",
-	noQuietTime:         "a new epoch begins without a quiet time",
-	ackBeforeApplied:    "a client acknowledges events before it has applied them",
+// planted says what a bug is, which promises it breaks, and where it is looked for; nil: in every seed.
+type planted struct {
+	name   string
+	breaks []string
+	where  func(*plan) bool
+}
+
+var plants = map[plant]planted{
+	releaseWithoutToken: {name: "a lease is released whoever has it", breaks: []string{oneRegeneration}},
+	writeWithoutVersion: {name: "a write replaces a newer version", breaks: []string{oneWrite}},
+	gapIgnored:          {name: "events were missed, and the proof says that none were", breaks: []string{noResurrection}},
+	nearUnvouched:       {name: "the near cache is used though nobody vouches for it", breaks: []string{noResurrection, cutOff}},
+	baseOfHead:          {name: "a base names the log's head, not what the daemon has applied", breaks: []string{noResurrection}},
+	setWithNewest:       {name: "a set counts from the newest get of its key", breaks: []string{noResurrection}},
+	fillWithoutAsOf:     {name: "the near cache keeps what an event has overtaken", breaks: []string{noResurrection}},
+	validityFromReceipt: {name: "validity is counted from when it was heard of", breaks: []string{noResurrection}, where: func(p *plan) bool { return p.lagging > 0 }},
+	grantWithoutJudged:  {name: "a lease is granted although a newer entry is there", breaks: []string{oneRegeneration}},
+	fetchLoserFresh:     {name: "an old fetch is told fresh where somebody else regenerates it", breaks: []string{noResurrection}},
+	nobodyIsAMember:     {name: "a revalidation waits for nobody", breaks: []string{noResurrection}},
+	noQuietTime:         {name: "a new epoch begins without a quiet time", breaks: []string{noResurrection}},
+	ackBeforeApplied:    {name: "a client acknowledges events before it has applied them", breaks: []string{noResurrection}},
+	noDoubt:             {name: "a log that goes on in another server is taken for all that was acknowledged", breaks: []string{noResurrection}, where: func(p *plan) bool { return p.has("fail-over") && p.daemons > 1 }},
 }

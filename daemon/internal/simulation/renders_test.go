@@ -126,7 +126,7 @@ func (c *client) closeRenders(key pageKey, b *begin) closed {
 	}
 	for _, r := range all {
 		if r.lease != nil && r.lease != out.lease {
-			r.lease.open = false
+			c.giveLease(r.lease, false)
 		}
 	}
 	out.base, out.at = c.lowest(all)
@@ -154,10 +154,10 @@ func (c *client) lowest(all []*render) (base *version, at *place) {
 	if base == nil || at == nil {
 		return base, at
 	}
-	if (place{epoch: base.epoch, seq: base.seq}).before(*at) || base.epoch == at.epoch && base.seq == at.seq {
-		return base, nil
+	if !at.before(place{epoch: base.epoch, seq: base.seq}) {
+		return base, at
 	}
-	return &version{epoch: at.epoch, seq: at.seq, token: base.token}, nil
+	return &version{epoch: at.epoch, seq: at.seq, token: base.token}, at
 }
 
 // set writes content and ends the renders of its key.
@@ -172,13 +172,11 @@ func (c *client) set(key pageKey, made *content, l lifetime, b *begin, then func
 	}
 	tags := made.all()
 	r := &isrdv1.SetRequest{Key: key.wire(), Entry: entryOf(key, made, tags, l)}
-	var asOf place
-	switch {
-	case ended.base != nil:
+	if ended.base != nil {
 		r.Base = ended.base.wire()
-	default:
-		asOf = *ended.at
-		r.Position = asOf.wire()
+	}
+	if ended.at != nil {
+		r.Position = ended.at.wire()
 	}
 	if ended.lease != nil {
 		r.LeaseToken = ended.lease.token
@@ -187,10 +185,7 @@ func (c *client) set(key pageKey, made *content, l lifetime, b *begin, then func
 	f := &isrdv1.SessionRequest{Frame: &isrdv1.SessionRequest_Set{Set: r}}
 	c.request(f, clientTimeout, nil, func(answer *isrdv1.SessionResponse) {
 		if ended.lease != nil {
-			if answer == nil && c.bound == nil {
-				c.giveLease(ended.lease, false)
-			}
-			ended.lease.open = false
+			c.unused(ended.lease, answer)
 		}
 		if s := answer.GetSet(); s.GetOutcome() == isrdv1.Outcome_OUTCOME_ACCEPTED && s.GetVersion() != nil {
 			v := versionOf(s.GetVersion())
@@ -198,6 +193,14 @@ func (c *client) set(key pageKey, made *content, l lifetime, b *begin, then func
 		}
 		then()
 	})
+}
+
+// unused ends a lease after its set. A set that was sent and not answered may yet be done, and end it; any other never will.
+func (c *client) unused(l *lease, answer *isrdv1.SessionResponse) {
+	if answer.GetRefusal() != nil || answer == nil && c.bound == nil {
+		c.giveLease(l, false)
+	}
+	l.open = false
 }
 
 func answerOf(key string, made *content, v version, tags []string, l lifetime, born time.Duration) answer {

@@ -215,8 +215,8 @@ func compare(step turn, result []any) error {
 	want := step.reply
 	if step.script.Name == "load" && len(want) > 6 && want[0] == "whole" && len(reply) == len(want) {
 		want, reply = slices.Clone(want), slices.Clone(reply)
-		sortPairs(want[6:])
-		sortPairs(reply[6:])
+		sortPairs(want[7:])
+		sortPairs(reply[7:])
 	}
 	if len(reply) != len(want) {
 		return fmt.Errorf("replied with %q, the model with %q", reply, want)

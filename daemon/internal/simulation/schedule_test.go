@@ -87,17 +87,12 @@ func (s *schedule) arrive(a arrival) {
 }
 
 // run lets happen what is due until a time, and whatever that sets off. look is called after every step; false: enough.
+// What a step sets off in the daemons is over when the time goes on, or when one of them has asked for something and all
+// the others are done too.
 func (s *schedule) run(until time.Duration, look func() bool) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
-		synctest.Wait()
-		if s.takeIn() {
-			if !look() {
-				return
-			}
-			continue
-		}
 		next := until
 		if len(s.events) > 0 {
 			next = min(next, s.events[0].at)
@@ -107,6 +102,10 @@ func (s *schedule) run(until time.Duration, look func() bool) {
 			select {
 			case <-timer.C:
 			case <-s.signal:
+			}
+			synctest.Wait()
+			if s.takeIn() && !look() {
+				return
 			}
 			continue
 		}

@@ -95,8 +95,22 @@ func (w *world) restart(what string, keys map[string]*stored, skew time.Duration
 		w.net.down = false
 		for _, l := range w.links() {
 			if was, there := before[l]; !there || was != cut || w.now() > w.plan.length {
-				l.change(sound)
+				w.reconnect(l)
 			}
+		}
+	})
+}
+
+// reconnect lets a daemon find the server that is back: each in its own time, as they look for it now and then.
+func (w *world) reconnect(l *link) {
+	if w.now() > w.plan.length || w.chance(0.5) {
+		l.change(sound)
+		return
+	}
+	run := w.redis.run
+	w.after(w.between(0, 600*time.Millisecond), func() {
+		if w.redis.run == run && !w.net.down && l.is == cut {
+			l.change(sound)
 		}
 	})
 }

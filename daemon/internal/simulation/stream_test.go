@@ -68,6 +68,7 @@ func (f *frame) take() {
 	if f.what != nil {
 		s.w.watch.sent(s, f.what)
 	}
+	s.comes.lag = s.w.lag(f.what)
 	s.comes.put(func() { s.receive(f.what) })
 }
 

@@ -46,7 +46,8 @@ type watch struct {
 	counts  map[string]int
 	must    required // at the end
 	history []acknowledged
-	atRisk  []*atRisk
+	lacking []acknowledged // that the log lacks
+	settled int64          // the epoch, of those that were moved, whose first second is over
 	seen    []*seen
 }
 
@@ -137,7 +138,7 @@ func (h *watch) sent(s *stream, f *isrdv1.SessionResponse) {
 		if a != nil && frame.Revalidate.GetFleetWide() {
 			for _, m := range a.marks {
 				h.w.note("acked", m.tag, m.tick, m.soft)
-				h.acknowledge(m)
+				h.acknowledge(s.life, frame.Revalidate.GetPosition(), m)
 			}
 		}
 	}
@@ -261,6 +262,9 @@ func (h *watch) after(s *script, name string) {
 			r.done = true // a render on demand takes the lease from whoever has it, whether or not it hears of that
 		}
 	case "release", "renew", "claim", "abandon":
+	case "append", "load":
+		h.settles(s)
+		return
 	default:
 		return
 	}

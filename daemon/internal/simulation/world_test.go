@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	isrdv1 "github.com/isrd/isrd/daemon/gen/isrd/v1"
 	"github.com/isrd/isrd/daemon/internal/cache"
 )
 
@@ -38,6 +39,8 @@ type world struct {
 	names   int
 	tape    *tape // what Redis was asked, if it is to be replayed
 	broken  *violation
+	// stoppedAt is when a daemon stopped in order, the last time.
+	stoppedAt time.Duration
 }
 
 // network is what all links to Redis have in common.
@@ -140,6 +143,17 @@ func (w *world) hop() time.Duration {
 	return d
 }
 
+// lag is how much longer a frame of a daemon takes than another.
+func (w *world) lag(f *isrdv1.SessionResponse) time.Duration {
+	switch f.GetFrame().(type) {
+	case *isrdv1.SessionResponse_Pong, *isrdv1.SessionResponse_Events:
+		if w.chance(w.plan.lagging) {
+			return w.between(300*time.Millisecond, 1400*time.Millisecond)
+		}
+	}
+	return 0
+}
+
 func (w *world) note(kind string, details ...any) { w.trace.add(w.now(), kind, details...) }
 
 // fail notes that a promise was not kept. The first one counts.
@@ -168,10 +182,13 @@ func (w *world) play() {
 	}
 	w.faults()
 	w.after(w.plan.length, w.heal)
-	w.run(w.plan.length+w.plan.settled(), look)
+	w.run(w.plan.length+settled, look)
+	if w.broken == nil && w.stoppedAt > 0 {
+		w.run(max(w.now(), w.stoppedAt+leasesKept), look)
+	}
 	if w.broken == nil {
 		w.inspect()
-		w.run(w.now()+inspection, look)
+		w.run(w.now()+w.plan.inspection(), look)
 	}
 	if w.broken == nil {
 		w.watch.inspected()

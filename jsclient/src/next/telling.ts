@@ -33,8 +33,9 @@ export async function findTelling(load: LoadNext): Promise<{ telling: Telling; p
     const probe = probeOf(load);
     if ((await probe.ask()) === PROBE_SECONDS) return { telling: { way: "answer", ...IGNORED } };
     for (const write of tables(load)) {
-      write(probe.key, { revalidate: TABLE_SECONDS, expire: TABLE_SECONDS + 1 });
-      if ((await probe.ask()) === TABLE_SECONDS) return { telling: { way: "table", tell: guarded(write) } };
+      tried += 1; // what an earlier attempt has left behind is not mistaken for this one's
+      write(probe.key, { revalidate: tried, expire: tried + 1 });
+      if ((await probe.ask()) === tried) return { telling: { way: "table", tell: guarded(write) } };
     }
     return { telling: { way: "clock", ...IGNORED }, problem: "it reads no table of lifetimes that is known here" };
   } catch (error) {
@@ -53,7 +54,7 @@ function guarded(write: WriteLifetime): Telling["tell"] {
 /** A key that no route has, and that is another as a route: that tells by which of the two a table is read. */
 const PROBE_KEY = "/isrd/self-check/index";
 const PROBE_SECONDS = 1_234_567;
-const TABLE_SECONDS = 7_654_321;
+let tried = 2 * PROBE_SECONDS;
 
 /** What 14, 15 and 16 want to know of a read: `kindHint`, `kind`, and (since 15.5.27) which route it is for. */
 const PROBE_CONTEXT = {
@@ -111,7 +112,7 @@ function probeOf(load: LoadNext): Probe {
 /** The tables that there may be, each by the key of an entry and by its route. */
 function* tables(load: LoadNext): Generator<WriteLifetime> {
   const folder = "next/dist/server/lib/incremental-cache";
-  const controls = tried(
+  const controls = loaded(
     () =>
       load(`${folder}/shared-cache-controls.external.js`) as {
         SharedCacheControls: { cacheControls: Map<string, HostCacheControl> };
@@ -121,7 +122,7 @@ function* tables(load: LoadNext): Generator<WriteLifetime> {
     yield (key, lifetime) => controls.set(key, lifetime);
     yield (key, lifetime) => controls.set(toRoute(key), lifetime);
   }
-  const timings = tried(
+  const timings = loaded(
     () =>
       load(`${folder}/shared-revalidate-timings.js`) as {
         SharedRevalidateTimings: { timings: Map<string, number | false> };
@@ -130,7 +131,7 @@ function* tables(load: LoadNext): Generator<WriteLifetime> {
   if (timings) yield (key, { revalidate }) => timings.set(toRoute(key), revalidate);
 }
 
-function tried<T>(load: () => T): T | undefined {
+function loaded<T>(load: () => T): T | undefined {
   try {
     return load();
   } catch {

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import CacheHandler from "../../src/cache-handler.js";
+import { Handler } from "../../src/handler.js";
 import { createLog, type Log } from "../../src/log.js";
 import type { HostContext } from "../../src/next/values.js";
 import { createRuntime, type Runtime } from "../../src/runtime.js";
@@ -23,7 +23,7 @@ export interface FakeHost {
   readonly runtime: Runtime;
   readonly log: ReturnType<typeof memoryLog>;
   /** A handler, as Next.js makes one for a request with these headers. */
-  handler(headers?: HostContext["_requestHeaders"]): CacheHandler;
+  handler(headers?: HostContext["_requestHeaders"]): Handler;
   close(): void;
 }
 
@@ -52,8 +52,7 @@ export function startHost(options: { dial: Dial; env?: NodeJS.ProcessEnv; buildI
   return {
     runtime,
     log,
-    handler: (headers = {}) =>
-      new CacheHandler({ _requestHeaders: headers, serverDistDir: build.serverDistDir }, runtime),
+    handler: (headers = {}) => new Handler({ _requestHeaders: headers, serverDistDir: build.serverDistDir }, runtime),
     close: () => {
       runtime.session.close();
       build.remove();

@@ -3,7 +3,7 @@
 -- KEYS   1 hash
 -- ARGV   1 channel of the app
 --        2 name of the member
---        3 seq; '-': it leaves
+--        3 seq
 -- Result 1 1 if it was a member
 --        2 time, s
 --        3 and µs
@@ -18,10 +18,7 @@ local others, told, till = living(log.members, millis(time), ARGV[2])
 if not told then
   return { 0, time[1], time[2] }
 end
-if ARGV[3] ~= '-' then
-  local seq = math.max(tonumber(told), tonumber(ARGV[3]))
-  others = others .. ARGV[2] .. ' ' .. till .. ' ' .. int(seq) .. '\n'
-end
-redis.call('HSET', KEYS[1], 'members', others)
+local seq = math.max(tonumber(told), tonumber(ARGV[3]))
+redis.call('HSET', KEYS[1], 'members', others .. ARGV[2] .. ' ' .. till .. ' ' .. int(seq) .. '\n')
 redis.call('PUBLISH', ARGV[1], 'a ' .. ARGV[2] .. ' ' .. ARGV[3])
 return { 1, time[1], time[2] }

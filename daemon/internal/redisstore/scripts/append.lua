@@ -29,7 +29,7 @@ if not log then
   log = anew(KEYS[1], KEYS[2], time, tonumber(ARGV[2]), '1')
   redis.call('PUBLISH', ARGV[1], 'l')
 elseif moved(log) then
-  log = go_on(KEYS[1], KEYS[2], time, log, tonumber(ARGV[2]))
+  log = go_on(KEYS[1], KEYS[2], time, log, tonumber(ARGV[2]), '1')
   redis.call('PUBLISH', ARGV[1], 'l')
 end
 

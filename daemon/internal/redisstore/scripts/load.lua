@@ -20,7 +20,8 @@
 --        4 and µs
 --        5 fields of the hash
 --        6 for how many ms there may be daemons that are no members, who vouch since an epoch before
---        7… the events, as append.lua tells them; or fields and values of the hash
+--        7 1 if the log may lack, until then, events that were acknowledged; else 0
+--        8… the events, as append.lua tells them; or fields and values of the hash
 -- Tells   'l' if an epoch began.
 
 local time = redis.call('TIME')
@@ -36,7 +37,7 @@ local function look()
     redis.call('PUBLISH', ARGV[6], 'l')
     return 'whole', known.epoch == 0 and 'the log begins' or 'the log was lost'
   elseif moved(log) then
-    log = go_on(KEYS[1], KEYS[2], time, log, highest)
+    log = go_on(KEYS[1], KEYS[2], time, log, highest, '1')
     redis.call('PUBLISH', ARGV[6], 'l')
     return 'whole', 'redis began anew'
   elseif known.epoch == 0 or log.epoch > known.epoch then
@@ -95,8 +96,9 @@ if kind == 'whole' then
     list = redis.call('HGETALL', KEYS[1])
   end
 end
-local result = { kind, why, time[1], time[2], size, quiet(log, time, tonumber(ARGV[9])) }
+local result = { kind, why, time[1], time[2], size, quiet(log, time, tonumber(ARGV[9])),
+  doubted(log, time, tonumber(ARGV[9])) and 1 or 0 }
 for i, one in ipairs(list or {}) do
-  result[6 + i] = one
+  result[7 + i] = one
 end
 return result

@@ -37,6 +37,6 @@ local floor = math.max(tonumber(redis.call('HGET', KEYS[1], 'floor')) or 0, tonu
 local floorat = math.max(tonumber(redis.call('HGET', KEYS[1], 'floorat')) or 0, tonumber(ARGV[7]))
 redis.call('HSET', KEYS[1], 'floor', int(floor), 'floorat', int(floorat))
 log.past = int(epoch) .. ' ' .. int(seq) .. ';' .. ARGV[6]
-go_on(KEYS[1], KEYS[2], time, log, 0)
+go_on(KEYS[1], KEYS[2], time, log, 0, '0')
 redis.call('PUBLISH', ARGV[1], 'l')
 return { 1, time[1], time[2] }
