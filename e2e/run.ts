@@ -9,16 +9,20 @@ import path from "node:path";
 import { createInterface } from "node:readline";
 import { matrixOf, type Outcome } from "./harness/matrix.ts";
 import { VERSIONS, type Version } from "./harness/next.ts";
-import { OUT } from "./harness/paths.ts";
+import { OUT, ROOT } from "./harness/paths.ts";
 
-const FOLDER = path.join(OUT, "..", "..", "e2e");
+const FOLDER = path.join(ROOT, "e2e");
 const TEST_TIMEOUT_MS = 300_000;
 
 /** A run that hangs, for whatever reason, ends with what it has. */
 const RUN_TIMEOUT_MS = 40 * 60_000;
 
-/** In `make test` the older versions have the files that depend on Next.js most, and the newest leaves out these. */
+/**
+ * In `make test` the older versions have the files that depend on Next.js most, on one topology; the newest has all but
+ * what takes builds of its own.
+ */
 const PART = ["one-render", "restart", "revalidation", "seeds", "sharing"];
+const PART_TOPOLOGY = "redis";
 const NOT_IN_PART = ["configurations"];
 
 /** The totals of node:test: readers and CI look for them at the end, and only there. */
@@ -30,19 +34,23 @@ interface Run {
   readonly failed: boolean;
 }
 
+function isNewest(version: Version): boolean {
+  return version === VERSIONS.at(-1);
+}
+
 function filesFor(version: Version, part: boolean): string[] {
   const all = readdirSync(path.join(FOLDER, "test")).filter((name) => name.endsWith(".test.ts"));
-  const wanted = (name: string): boolean =>
-    version === VERSIONS.at(-1) ? !NOT_IN_PART.includes(name) : PART.includes(name);
+  const wanted = (name: string): boolean => (isNewest(version) ? !NOT_IN_PART.includes(name) : PART.includes(name));
   return all.filter((file) => !part || wanted(file.replace(".test.ts", ""))).map((file) => path.join("test", file));
 }
 
 async function runOn(version: Version, part: boolean): Promise<Run> {
+  const env = { E2E_NEXT: version, ...(part && !isNewest(version) ? { E2E_TOPOLOGY: PART_TOPOLOGY } : {}) };
   const report = path.join(OUT, `${version}.ndjson`);
   await mkdir(OUT, { recursive: true });
   await rm(report, { force: true });
   const node = ["--import", "tsx"];
-  if (!(await succeeds(version, [...node, "harness/prepare.ts"], console.log))) {
+  if (!(await succeeds(env, [...node, "harness/prepare.ts"], console.log))) {
     return { outcomes: [], summary: ["the apps could not be built"], failed: true };
   }
   const summary: string[] = [];
@@ -55,15 +63,22 @@ async function runOn(version: Version, part: boolean): Promise<Run> {
     ...["--test-reporter=./harness/reporter.mjs", `--test-reporter-destination=${report}`],
   ];
   const how = ["--test", "--test-concurrency=1", `--test-timeout=${TEST_TIMEOUT_MS}`];
-  const failed = !(await succeeds(version, [...node, ...how, ...reporters, ...filesFor(version, part)], say));
+  const failed = !(await succeeds(env, [...node, ...how, ...reporters, ...filesFor(version, part)], say));
   const lines = (await readFile(report, "utf8").catch(() => "")).split("\n").filter(Boolean);
   return { outcomes: lines.map((line) => JSON.parse(line) as Outcome), summary, failed };
 }
 
-/** Runs `node` for a version, and hands on what it says line by line. */
-async function succeeds(version: Version, args: readonly string[], say: (line: string) => void): Promise<boolean> {
-  const env = { ...process.env, E2E_NEXT: version };
-  const child = spawn(process.execPath, args, { cwd: FOLDER, env, stdio: ["ignore", "pipe", "inherit"] });
+/** Runs `node`, and hands on what it says line by line. */
+async function succeeds(
+  env: NodeJS.ProcessEnv,
+  args: readonly string[],
+  say: (line: string) => void,
+): Promise<boolean> {
+  const child = spawn(process.execPath, args, {
+    cwd: FOLDER,
+    env: { ...process.env, ...env },
+    stdio: ["ignore", "pipe", "inherit"],
+  });
   const timer = setTimeout(() => child.kill("SIGTERM"), RUN_TIMEOUT_MS);
   const stop = (): void => void child.kill("SIGTERM");
   process.once("SIGINT", stop).once("SIGTERM", stop);

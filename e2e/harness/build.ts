@@ -47,11 +47,11 @@ export async function copySources(app: AppName, folder: string): Promise<void> {
   await rm(folder, { recursive: true, force: true });
   await mkdir(path.dirname(folder), { recursive: true });
   const generated = new Set([".next", "node_modules"]);
+  await cp(LIB, path.join(folder, "lib"), { recursive: true });
   await cp(path.join(APPS, app), folder, {
     recursive: true,
     filter: (source) => !generated.has(path.basename(source)),
   });
-  await cp(LIB, path.join(folder, "lib"), { recursive: true });
   // Where the version's dependencies are its own and not the workspace's.
   const own = path.join(NEXT_FOLDER, "node_modules");
   if (existsSync(own)) await symlink(own, path.join(folder, "node_modules"));

@@ -8,11 +8,13 @@ import { Replica, type ReplicaOptions } from "./replica.ts";
 /** How replicas share their cache. */
 export type Topology = "embedded" | "redis";
 
-/** All of them, for the behaviours that every one must have. */
-export const TOPOLOGIES: readonly { topology: Topology; title: string }[] = [
+const ALL: readonly { topology: Topology; title: string }[] = [
   { topology: "embedded", title: "two replicas on one daemon, embedded store" },
   { topology: "redis", title: "two replicas on a daemon each, one Redis" },
 ];
+
+/** Those of this run, for the behaviours that every one must have: all of them, or the one that E2E_TOPOLOGY names. */
+export const TOPOLOGIES = ALL.filter(({ topology }) => topology === (process.env["E2E_TOPOLOGY"] ?? topology));
 
 /** How to run a fleet. */
 export interface FleetOptions {

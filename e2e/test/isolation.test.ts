@@ -2,7 +2,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { markerOf } from "../harness/ask.ts";
-import { PAGE_CACHE_CONTROL } from "../harness/expect.ts";
 import { Fleet } from "../harness/fleet.ts";
 import type { Replica } from "../harness/replica.ts";
 import { eventually } from "../harness/wait.ts";
@@ -57,43 +56,5 @@ describe("several apps and builds on one daemon", () => {
       assert.notEqual(marker.render, there.render);
     });
     assert.deepEqual(markerOf(await fleet.a.request(page)), here);
-  });
-
-  describe("a zone beside it, with a basePath and two languages", () => {
-    let zones: readonly [Replica, Replica];
-    before(async () => {
-      const zone = (name: string) => fleet.another({ name, app: "zone", env: { ISRD_APP: "zone" } });
-      zones = [await zone("zone-a"), await zone("zone-b")];
-    });
-
-    test("what one of its replicas has rendered, the other serves, in each language its own", async () => {
-      const renders = new Set<number>();
-      for (const page of ["/zone/p/1k-x", "/zone/de/p/1k-x"]) {
-        const [first, second] = [await zones[0].request(page), await zones[1].request(page)];
-        assert.equal(second.cache, "HIT");
-        assert.equal(second.cacheControl, PAGE_CACHE_CONTROL);
-        assert.deepEqual(markerOf(second), markerOf(first));
-        renders.add(markerOf(first).render);
-      }
-      assert.equal(renders.size, 2);
-    });
-
-    test("it does not meet the app that has the same path without the basePath", async () => {
-      const [here, there] = [await fleet.a.request("/p/1k-zoned"), await zones[0].request("/zone/p/1k-zoned")];
-      assert.notEqual(markerOf(here).render, markerOf(there).render);
-      assert.notEqual(here.cache, "HIT");
-      assert.notEqual(there.cache, "HIT");
-    });
-
-    test("res.revalidate renews a page in one language at both of its replicas", async () => {
-      const pages = ["/zone/p/1k-lang", "/zone/de/p/1k-lang"] as const;
-      const [english, german] = [await zones[0].request(pages[0]), await zones[0].request(pages[1])];
-      const reply = await zones[0].request("/zone/api/revalidate?path=/de/p/1k-lang");
-      assert.equal(reply.status, 200, reply.text);
-      for (const zone of zones) {
-        assert.deepEqual(markerOf(await zone.request(pages[0])), markerOf(english));
-        assert.notEqual(markerOf(await zone.request(pages[1])).render, markerOf(german).render);
-      }
-    });
   });
 });

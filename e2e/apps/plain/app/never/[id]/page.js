@@ -1,13 +1,12 @@
-import { renderPage } from "../../../lib/page";
+import { marker } from "../../../lib/content";
+import { beginRender } from "../../../lib/origin";
 
 export const revalidate = false;
 
-/** Without it a page that fetches nothing anew would not be static in every version. */
-export const dynamic = "force-static";
-
 export const generateStaticParams = () => [];
 
+/** It fetches nothing: the lifetime of what a page fetches would be its own. */
 export default async function Page({ params }) {
   const { id } = await params;
-  return renderPage(`/never/${id}`, id);
+  return <h1>{marker(await beginRender(`/never/${id}`))}</h1>;
 }
