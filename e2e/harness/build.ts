@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { cp, mkdir, readdir, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, rename, rm, symlink, utimes, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { NEXT_COMMAND, NEXT_FOLDER, VERSION } from "./next.ts";
 import { Origin } from "./origin.ts";
@@ -74,17 +74,22 @@ export async function build(options: {
   return program.output;
 }
 
+/** Clocks differ: what was built within a minute of a revalidation counts as older than that. */
+const CLEARLY_LATER_MS = 90_000;
+
 /**
- * Makes another build of one, as if the same sources had been built again, now: another BUILD_ID, wherever it is, and new
- * files. It takes no half minute as `next build` does.
+ * Makes another build of one, as if the same sources had been built again, and that well after anything that has happened
+ * so far: another BUILD_ID, wherever it is, and newer files. It takes no half minute as `next build` does.
  */
 export async function rebuild(folder: string, buildId: string): Promise<void> {
   const output = path.join(folder, ".next");
   const old = (await readFile(path.join(output, "BUILD_ID"), "utf8")).trim();
+  const built = new Date(Date.now() + CLEARLY_LATER_MS);
   await rename(path.join(output, "static", old), path.join(output, "static", buildId));
   for (const file of await filesIn(output)) {
     const text = await readFile(file, "latin1"); // whatever it is, its bytes stay the same
-    await writeFile(file, text.replaceAll(old, buildId), "latin1");
+    if (text.includes(old)) await writeFile(file, text.replaceAll(old, buildId), "latin1");
+    await utimes(file, built, built);
   }
 }
 
