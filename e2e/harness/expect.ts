@@ -25,6 +25,12 @@ export function pageName(page: string): string {
   return `/route-cache/APP_PAGE/${source}/$${page}`;
 }
 
+/**
+ * How long after a response Next.js still joins requests to its render, at most: 14 answers before it has called `set`,
+ * and joins until that is done.
+ */
+export const JOINS_AFTER_RESPONSE_MS = since("next15") ? 0 : 250;
+
 /** The reason to skip a test of what there is on 16 only, or false. */
 export const SKIP_PROFILES = since("next16")
   ? false
