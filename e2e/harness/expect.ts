@@ -18,6 +18,11 @@ export const PAGE_CACHE_CONTROL = cacheControlOf(3600);
 /** The same for a route handler: 14 says nothing, 15 leaves out how long it may be served stale. */
 export const ROUTE_CACHE_CONTROL = since("next16") ? PAGE_CACHE_CONTROL : since("next15") ? "s-maxage=3600" : undefined;
 
+/** What a process says at its start of how this version learns lifetimes. */
+export const TOLD_LIFETIMES = since("next16")
+  ? /is told the lifetime of an entry with the entry/
+  : /is told the lifetime of an entry by its own table/;
+
 /** The cache key of a page below /a: since 15.5.27 it names the kind and the route that owns it before the path. */
 export function pageName(page: string): string {
   if (!since("next15")) return page;

@@ -1,7 +1,7 @@
 // A restart costs nothing: what the fleet has rendered is served by new processes without a render.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { PAGE_CACHE_CONTROL, ROUTE_CACHE_CONTROL, SKIP_APP_REDIRECT } from "../harness/expect.ts";
+import { PAGE_CACHE_CONTROL, ROUTE_CACHE_CONTROL, SKIP_APP_REDIRECT, TOLD_LIFETIMES } from "../harness/expect.ts";
 import { Fleet, TOPOLOGIES } from "../harness/fleet.ts";
 import type { Reply } from "../harness/http.ts";
 
@@ -45,6 +45,10 @@ for (const { topology, title } of TOPOLOGIES) {
       await fleet.b.kill();
       await Promise.all([fleet.a.start(), fleet.b.start()]);
       await assertNothingLost();
+    });
+
+    test("each process says once by which way it is told lifetimes", () => {
+      for (const replica of fleet.replicas) assert.equal(replica.program.lines(TOLD_LIFETIMES).length, 1, replica.name);
     });
 
     if (topology !== "redis") return;
