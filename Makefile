@@ -48,9 +48,9 @@ demo: build ## Four Next.js replicas, without isrd and with it, and a table (ARG
 
 # --- test -------------------------------------------------------------------------------------------------------------
 
-.PHONY: test test-go simulate test-deploy test-client test-demo e2e
+.PHONY: test test-go simulate test-deploy test-client test-demo e2e e2e-part
 test: ## All that a contributor must pass; logs in out/test
-	@scripts/stages.sh test setup! build! lint test-go simulate test-deploy test-client test-demo e2e
+	@scripts/stages.sh test setup! build! lint test-go simulate test-deploy test-client test-demo e2e-part
 
 test-go:
 	go test -race -timeout 10m ./...
@@ -69,8 +69,12 @@ test-client: build
 test-demo: build
 	npm test -w demo
 
-e2e: build ## Real Next.js processes on real daemons and Redis
-	npm test -w e2e
+e2e: build ## Real Next.js 14, 15 and 16 on real daemons and Redis, and a table (ARGS='next15' for one of them)
+	cd e2e && node --import tsx run.ts $(ARGS)
+
+# All of it takes half an hour. In `make test`: nearly all on the newest Next.js, and the core on the others.
+e2e-part: build
+	cd e2e && node --import tsx run.ts --part
 
 .PHONY: fuzz bench
 FUZZTIME ?= 20s

@@ -1,8 +1,8 @@
-import { createHash } from "node:crypto";
 import path from "node:path";
 import grpc from "@grpc/grpc-js";
 import loader from "@grpc/proto-loader";
 import type { Daemon } from "./daemon.ts";
+import { pageName } from "./expect.ts";
 import { type Marker, markerIn } from "./http.ts";
 import { ROOT } from "./paths.ts";
 
@@ -75,10 +75,4 @@ export class Backend {
       method.call(this.#client, request, options, (error, reply) => (error ? reject(error) : resolve(reply ?? {})));
     });
   }
-}
-
-/** The cache key of a page below /a, as Next.js 16.4 makes it: it names the kind, the route that owns it, and the path. */
-export function pageName(page: string): string {
-  const source = createHash("sha256").update("/a/[id]/page").digest("hex");
-  return `/route-cache/APP_PAGE/${source}/$${page}`;
 }

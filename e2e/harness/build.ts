@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { cp, mkdir, readdir, readFile, rename, rm, symlink } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, rename, rm, symlink, utimes, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { NEXT_COMMAND, NEXT_FOLDER, VERSION, type Version } from "./next.ts";
 import { Origin } from "./origin.ts";
@@ -11,13 +11,18 @@ import { makeFolder, removeFolder } from "./reap.ts";
 const BUILD_TIMEOUT_MS = 180_000;
 const BUILDS = path.join(OUT, "builds");
 
-/** An app, by the name of its folder. `plain`: everything that every version has; `cached`: what `'use cache'` keeps, since 15. */
-export type AppName = "plain" | "cached";
+/**
+ * An app, by the name of its folder. `plain`: everything that every version has; `cached`: what `'use cache'` keeps, since
+ * 15. The others have what needs a configuration of its own, and the lib of `plain`.
+ */
+export type AppName = "plain" | "cached" | "zone" | "edge" | "typed";
 
-/** The apps that a version can have. */
+/** The apps that are built before the tests of a version. */
 export function appsOf(version: Version): AppName[] {
   return version === "next14" ? ["plain"] : ["plain", "cached"];
 }
+
+const LIB = path.join(APPS, "plain", "lib");
 
 /**
  * The folder of an app's build: its sources with the output of `next build`. Built if there is none of the present
@@ -47,6 +52,7 @@ export async function copySources(app: AppName, folder: string): Promise<void> {
   await rm(folder, { recursive: true, force: true });
   await mkdir(path.dirname(folder), { recursive: true });
   const generated = new Set([".next", "node_modules"]);
+  await cp(LIB, path.join(folder, "lib"), { recursive: true });
   await cp(path.join(APPS, app), folder, {
     recursive: true,
     filter: (source) => !generated.has(path.basename(source)),
@@ -57,9 +63,15 @@ export async function copySources(app: AppName, folder: string): Promise<void> {
 }
 
 /** Runs `next build` in a folder that has the sources of an app. Returns its output. */
-export async function build(options: { folder: string; name: string; env: NodeJS.ProcessEnv }): Promise<string> {
+export async function build(options: {
+  folder: string;
+  name: string;
+  env: NodeJS.ProcessEnv;
+  args?: readonly string[];
+}): Promise<string> {
   const { folder, name, env } = options;
-  const program = new Program({ name, command: process.execPath, args: [NEXT_COMMAND, "build"], cwd: folder, env });
+  const args = [NEXT_COMMAND, "build", ...(options.args ?? [])];
+  const program = new Program({ name, command: process.execPath, args, cwd: folder, env });
   const timer = setTimeout(() => program.signal("SIGKILL"), BUILD_TIMEOUT_MS);
   const how = await program.exited;
   clearTimeout(timer);
@@ -67,23 +79,44 @@ export async function build(options: { folder: string; name: string; env: NodeJS
   return program.output;
 }
 
+/** Clocks differ: what was built within a minute of a revalidation counts as older than that. */
+const CLEARLY_LATER_MS = 90_000;
+
+/**
+ * Makes another build of one, as if the same sources had been built again, and that well after anything that has happened
+ * so far: another BUILD_ID, wherever it is, and newer files. It takes no half minute as `next build` does.
+ */
+export async function rebuild(folder: string, buildId: string): Promise<void> {
+  const output = path.join(folder, ".next");
+  const old = (await readFile(path.join(output, "BUILD_ID"), "utf8")).trim();
+  const built = new Date(Date.now() + CLEARLY_LATER_MS);
+  await rename(path.join(output, "static", old), path.join(output, "static", buildId));
+  for (const file of await filesIn(output)) {
+    const text = await readFile(file, "latin1"); // whatever it is, its bytes stay the same
+    if (text.includes(old)) await writeFile(file, text.replaceAll(old, buildId), "latin1");
+    await utimes(file, built, built);
+  }
+}
+
 /** The build's name is made of all that goes into it: sources, dependencies, and the Node.js that runs it. */
 async function hashOf(app: AppName): Promise<string> {
   const hash = createHash("sha256").update(`${process.version} ${VERSION}`);
   hash.update(await readFile(path.join(ROOT, "package-lock.json")));
-  for (const file of await filesBelow(path.join(APPS, app))) {
+  for (const file of [...(await filesBelow(path.join(APPS, app))), ...(await filesBelow(LIB))]) {
     hash.update(`\0${path.relative(APPS, file)}\0`).update(await readFile(file));
   }
   return hash.digest("hex").slice(0, 16);
 }
 
 async function filesBelow(folder: string): Promise<string[]> {
+  return (await filesIn(folder)).filter((file) => !/[\\/](\.next|node_modules)[\\/]/.test(file)).sort();
+}
+
+async function filesIn(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { withFileTypes: true, recursive: true });
   return entries
     .filter((entry) => entry.isFile())
-    .map((entry) => path.join(entry.parentPath ?? entry.path, entry.name))
-    .filter((file) => !/[\\/](\.next|node_modules)[\\/]/.test(file))
-    .sort();
+    .map((entry) => path.join(entry.parentPath ?? entry.path, entry.name));
 }
 
 async function removeBuilds(app: AppName): Promise<void> {

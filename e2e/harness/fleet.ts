@@ -3,16 +3,18 @@ import { Cut } from "./cut.ts";
 import { Daemon } from "./daemon.ts";
 import { Origin } from "./origin.ts";
 import { Redis } from "./redis.ts";
-import { Replica } from "./replica.ts";
+import { Replica, type ReplicaOptions } from "./replica.ts";
 
 /** How replicas share their cache. */
 export type Topology = "embedded" | "redis";
 
-/** All of them, for the behaviours that every one must have. */
-export const TOPOLOGIES: readonly { topology: Topology; title: string }[] = [
+const ALL: readonly { topology: Topology; title: string }[] = [
   { topology: "embedded", title: "two replicas on one daemon, embedded store" },
   { topology: "redis", title: "two replicas on a daemon each, one Redis" },
 ];
+
+/** Those of this run, for the behaviours that every one must have: all of them, or the one that E2E_TOPOLOGY names. */
+export const TOPOLOGIES = ALL.filter(({ topology }) => topology === (process.env["E2E_TOPOLOGY"] ?? topology));
 
 /** How to run a fleet. */
 export interface FleetOptions {
@@ -44,6 +46,7 @@ interface Parts {
   readonly cut: Cut | undefined;
   readonly daemons: readonly Daemon[];
   readonly replicas: readonly Replica[];
+  readonly env: NodeJS.ProcessEnv;
 }
 
 const LETTERS = "abcd";
@@ -57,6 +60,8 @@ export class Fleet {
   readonly replicas: readonly Replica[];
   readonly #redis: Redis | undefined;
   readonly #cut: Cut | undefined;
+  readonly #env: NodeJS.ProcessEnv;
+  readonly #others: Replica[] = [];
 
   private constructor(parts: Parts) {
     this.origin = parts.origin;
@@ -64,6 +69,7 @@ export class Fleet {
     this.#cut = parts.cut;
     this.daemons = parts.daemons;
     this.replicas = parts.replicas;
+    this.#env = parts.env;
   }
 
   static async start(options: FleetOptions): Promise<Fleet> {
@@ -90,7 +96,7 @@ export class Fleet {
         handlerByEnvironment: options.handlerByEnvironment,
       });
     const replicas = await Promise.all(Array.from({ length: count }, (_, index) => startReplica(index)));
-    return new Fleet({ origin, redis, cut, daemons, replicas });
+    return new Fleet({ origin, redis, cut, daemons, replicas, env });
   }
 
   get a(): Replica {
@@ -99,6 +105,19 @@ export class Fleet {
 
   get b(): Replica {
     return this.replicas[1] as Replica;
+  }
+
+  /**
+   * One more replica, on the first daemon: a new container of the same image, or one of another app or build. It is not
+   * among `replicas`, and stops with the fleet.
+   */
+  async another(options: { name: string } & Partial<ReplicaOptions>): Promise<Replica> {
+    const { env, ...rest } = options;
+    const address = (this.daemons[0] as Daemon).address;
+    const common = { app: "plain", address, originUrl: this.origin.url, env: { ...this.#env, ...env } } as const;
+    const replica = await Replica.start({ ...common, ...rest });
+    this.#others.push(replica);
+    return replica;
   }
 
   /** The daemon of a replica. */
@@ -127,7 +146,7 @@ export class Fleet {
   async stop(): Promise<void> {
     this.origin.releaseAll(); // a test that failed may have left renders held, and replicas wait for theirs
     const stopping = [
-      () => Promise.all(this.replicas.map((replica) => replica.close())),
+      () => Promise.all([...this.replicas, ...this.#others].map((replica) => replica.close())),
       () => Promise.all(this.daemons.map((daemon) => daemon.close())),
       () => this.#cut?.close(),
       () => this.#redis?.close(),

@@ -12,7 +12,7 @@ for (const file of [DAEMON, handlerFile()]) {
   console.error(`e2e: ${file} is missing: run \`make build\`, or \`make e2e\`, which does`);
   process.exit(1);
 }
-await rm(path.join(OUT, "logs"), { recursive: true, force: true });
+await rm(path.join(OUT, "logs", VERSION), { recursive: true, force: true });
 console.log("e2e: building the apps and grpcurl, if that was not done before");
 await prepareGrpcurl();
 for (const app of appsOf(VERSION)) {

@@ -1,7 +1,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { appendFileSync, mkdirSync } from "node:fs";
 import path from "node:path";
-import { ROOT } from "./paths.ts";
+import { VERSION } from "./next.ts";
+import { OUT, ROOT } from "./paths.ts";
 import { dropGroup, keepGroup, signalGroup } from "./reap.ts";
 
 /** How to start a program. */
@@ -24,8 +25,8 @@ interface Waiter {
 
 const TAIL_LINES = 25;
 
-/** Logs stay after the run, in a folder for each test file. */
-const LOGS = path.join(ROOT, "out", "e2e", "logs", path.basename(process.argv[1] ?? "unknown").replace(/\..*$/, ""));
+/** Logs stay after the run, in a folder for each version and test file. */
+const LOGS = path.join(OUT, "logs", VERSION, path.basename(process.argv[1] ?? "unknown").replace(/\..*$/, ""));
 
 /**
  * A running program with its output, which is kept in memory and in a file. It leads its own process group, which ends

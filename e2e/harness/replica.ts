@@ -1,6 +1,6 @@
 import { cp, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { type AppName, buildOf } from "./build.ts";
+import { type AppName, buildOf, rebuild } from "./build.ts";
 import { HttpClient, type Reply, type RequestOptions } from "./http.ts";
 import { handlerFile, NEXT_COMMAND } from "./next.ts";
 import { OUT } from "./paths.ts";
@@ -22,6 +22,8 @@ export interface ReplicaOptions {
   readonly env?: NodeJS.ProcessEnv | undefined;
   /** The handler is named by NEXT_CACHE_HANDLER_PATH, and nothing of it is in next.config.js. */
   readonly handlerByEnvironment?: boolean | undefined;
+  /** Another build of the same sources, with this BUILD_ID. */
+  readonly buildId?: string | undefined;
 }
 
 /**
@@ -142,9 +144,10 @@ export class Replica {
   }
 
   async #copyBuild(): Promise<void> {
-    const { app, handlerByEnvironment } = this.#options;
+    const { app, handlerByEnvironment, buildId } = this.#options;
     await makeFolder(this.#folder);
     await cp(await buildOf(app), this.#folder, { recursive: true, preserveTimestamps: true, verbatimSymlinks: true });
+    if (buildId !== undefined) await rebuild(this.#folder, buildId);
     if (handlerByEnvironment) {
       await writeFile(path.join(this.#folder, "next.config.js"), "module.exports = { cacheMaxMemorySize: 0 };\n");
     }

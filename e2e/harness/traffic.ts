@@ -1,3 +1,4 @@
+import { JOINS_AFTER_RESPONSE_MS } from "./expect.ts";
 import type { Reply } from "./http.ts";
 import type { Origin } from "./origin.ts";
 import type { Replica } from "./replica.ts";
@@ -91,7 +92,7 @@ export class Traffic {
   /**
    * Whether Next.js joined a read to a render that it had running in the same process: that makes no `get`. The response
    * is then no hit; the render began before the revalidation returned, for a request that was sent before it and that
-   * ended after this one was sent.
+   * ended after this one was sent, or hardly before.
    */
   #joined(read: Read): boolean {
     const { reply, replica, least, sentAt } = read;
@@ -107,7 +108,7 @@ export class Traffic {
           other.reply?.marker?.render === render &&
           other.least < least &&
           other.sentAt <= begunAt &&
-          other.endedAt >= sentAt,
+          other.endedAt + JOINS_AFTER_RESPONSE_MS >= sentAt,
       )
     );
   }

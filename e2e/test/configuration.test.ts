@@ -1,9 +1,10 @@
 // The ways to name the handler. All other tests use the two lines in next.config.js.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import { SKIP_HANDLER_PATH } from "../harness/expect.ts";
 import { Fleet } from "../harness/fleet.ts";
 
-describe("NEXT_CACHE_HANDLER_PATH, with nothing of isrd in next.config.js", () => {
+describe("NEXT_CACHE_HANDLER_PATH, with nothing of isrd in next.config.js", { skip: SKIP_HANDLER_PATH }, () => {
   let fleet: Fleet;
   before(async () => {
     fleet = await Fleet.start({ topology: "embedded", handlerByEnvironment: true });

@@ -1,7 +1,7 @@
 // An operator can look inside with nothing but grpcurl.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { pageName } from "../harness/backend.ts";
+import { pageName } from "../harness/expect.ts";
 import { Fleet } from "../harness/fleet.ts";
 import { grpcurl } from "../harness/grpcurl.ts";
 

@@ -24,6 +24,7 @@ for (const { topology, title } of TOPOLOGIES) {
       ["/a/2600k-huge", 5 * MEGABYTE],
       ["/p/5200k-huge", 5 * MEGABYTE],
       ["/r/5200k-huge", 5 * MEGABYTE],
+      ["/r/24600k-huge", 24 * MEGABYTE],
     ] as const) {
       test(`${page} goes from A to B and stays the same to the byte`, async () => {
         const first = await fleet.a.request(page);

@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { submitAction } from "../harness/action.ts";
+import { SKIP_PROFILES } from "../harness/expect.ts";
 import { Fleet, TOPOLOGIES } from "../harness/fleet.ts";
 import type { Marker, Reply } from "../harness/http.ts";
 import type { Replica } from "../harness/replica.ts";
@@ -64,7 +65,8 @@ for (const { topology, title } of TOPOLOGIES) {
       });
     }
 
-    test("revalidateTag on A with a profile: a page is new on B after it was regenerated", async () => {
+    const withProfile = "revalidateTag on A with a profile: a page is new on B after it was regenerated";
+    test(withProfile, { skip: SKIP_PROFILES }, async () => {
       const page = "/a/profile";
       const old = await warm(page);
       const version = fleet.origin.bump("profile");
@@ -84,6 +86,14 @@ for (const { topology, title } of TOPOLOGIES) {
       });
     }
 
+    test("revalidatePath on A: a page of the Pages Router is new on B", async () => {
+      const page = "/p/pages-by-path";
+      const old = await warm(page);
+      const version = fleet.origin.bump("pages-by-path");
+      await fleet.a.webhook({ paths: [page] });
+      await assertRenewed(page, old, { version });
+    });
+
     test("revalidateTag on A: cached data is new on B, by fetch and by unstable_cache", async () => {
       const read = async (replica: Replica) => JSON.parse((await replica.request("/data/apart")).text);
       const old = await read(fleet.a);
@@ -100,7 +110,7 @@ for (const { topology, title } of TOPOLOGIES) {
       assert.equal(fleet.origin.calls("/data/apart"), 2);
     });
 
-    test("updateTag in a server action on A: a page is new on B", async () => {
+    test("updateTag (before 16 revalidateTag) in a server action on A: a page is new on B", async () => {
       const page = "/a/updated";
       const old = await warm(page);
       const version = fleet.origin.bump("updated");

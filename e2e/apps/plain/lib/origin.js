@@ -1,4 +1,5 @@
 import http from "node:http";
+import { version } from "react";
 
 const TIMEOUT_MS = 60_000;
 
@@ -8,9 +9,28 @@ const TIMEOUT_MS = 60_000;
  *
  * By node:http and not by fetch: Next.js must neither cache nor count it.
  */
-export async function beginRender(page) {
-  const body = await post(`${process.env.ORIGIN_URL}/renders${page}`);
-  return JSON.parse(body);
+export function beginRender(page) {
+  const request = version.startsWith("18.") ? requestOf() : undefined;
+  if (!request) return begin(page);
+  const begun = renders.get(request) ?? new Map();
+  renders.set(request, begun);
+  if (!begun.has(page)) begun.set(page, begin(page));
+  return begun.get(page);
+}
+
+/**
+ * Next.js 14, the one with React 18, runs a page of the App Router twice for one write, as HTML and as flight: here both
+ * are the same render, so that a count of renders is one of writes.
+ */
+const renders = new WeakMap();
+
+/** What Next.js has for each request that it renders. */
+function requestOf() {
+  return globalThis.fetch.__nextGetStaticStore?.()?.getStore();
+}
+
+async function begin(page) {
+  return JSON.parse(await post(`${process.env.ORIGIN_URL}/renders${page}`));
 }
 
 /** Data through Next.js's own fetch cache, tagged `data:<name>`. */

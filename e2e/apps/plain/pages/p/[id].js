@@ -1,23 +1,7 @@
-import { filler, marker, wanted } from "../../lib/content";
-import { beginRender } from "../../lib/origin";
+import { propsOf } from "../../lib/props";
 
-const REVALIDATE_SECONDS = 3600;
+export { default } from "../../lib/component";
 
 export const getStaticPaths = () => ({ paths: [], fallback: "blocking" });
 
-export async function getStaticProps({ params: { id } }) {
-  const { kb, missing, moved } = wanted(id);
-  const { render, version } = await beginRender(`/p/${id}`);
-  if (missing) return { notFound: true, revalidate: REVALIDATE_SECONDS };
-  if (moved) return { redirect: { destination: "/p/target", permanent: false }, revalidate: REVALIDATE_SECONDS };
-  return { props: { kb, render, marker: marker({ render, version }) }, revalidate: REVALIDATE_SECONDS };
-}
-
-export default function Page(props) {
-  return (
-    <main>
-      <h1>{props.marker}</h1>
-      <pre>{filler(props.kb, props.render)}</pre>
-    </main>
-  );
-}
+export const getStaticProps = ({ params: { id } }) => propsOf(`/p/${id}`, id);

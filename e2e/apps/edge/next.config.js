@@ -1,0 +1,1 @@
+module.exports = { cacheHandler: require.resolve("isrd/cache-handler"), cacheMaxMemorySize: 0 };
