@@ -7,6 +7,7 @@ import { type TestContext, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import type { HostCacheEntry } from "../src/next/use-cache.js";
 import { UseCache } from "../src/use-cache.js";
+import { movableClock } from "./support/clock.js";
 import { FakeDaemon } from "./support/fake-daemon.js";
 import { startHost } from "./support/host.js";
 import { dialMemory } from "./support/memory-transport.js";
@@ -59,17 +60,6 @@ function builtins(): Builtin[] {
       getExpiration: (tags) => it.getExpiration(...tags),
     } satisfies Builtin;
   });
-}
-
-/** A clock for all of them: what Next.js reads, and what the daemon's store reads. Sessions keep their own. */
-function movableClock(t: TestContext): { pass(ms: number): void } {
-  const { timeOrigin } = performance;
-  const { now } = Date;
-  let passed = 0;
-  Object.defineProperty(performance, "timeOrigin", { configurable: true, get: () => timeOrigin + passed });
-  t.mock.method(Date, "now", () => now() + passed);
-  t.after(() => Object.defineProperty(performance, "timeOrigin", { configurable: true, value: timeOrigin }));
-  return { pass: (ms) => (passed += ms) };
 }
 
 function startIsrd(t: TestContext): Handler {
