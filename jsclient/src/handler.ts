@@ -15,6 +15,11 @@ import type { Begin } from "./renders.js";
 import { processRuntime, type Runtime } from "./runtime.js";
 import { decodeValue, encodeValue } from "./serialize.js";
 
+function keyOf({ fetchPrefix }: Runtime, name: string, ctx: HostSetContext): EntryKey {
+  const space = spaceOf(ctx);
+  return { space, name: space === Space.FETCH ? fetchPrefix + name : name };
+}
+
 function storedTags(runtime: Runtime, key: EntryKey, value: HostValue | null, ctx: HostSetContext): string[] {
   const tags = tagsOf(value, ctx);
   if (key.space !== Space.ROUTE || !isOfPagesRouter(value)) return tags;
@@ -104,9 +109,10 @@ export class Handler {
 
   #toRead(runtime: Runtime, begin: Begin, name: string, ctx: HostGetContext, rawHeaders?: readonly string[]): Read {
     const headers = this.#host._requestHeaders;
-    const space = spaceOf(ctx);
+    const key = keyOf(runtime, name, ctx);
+    const { space } = key;
     return {
-      key: { space, name },
+      key,
       softTags: space === Space.FETCH ? softTagsOf(ctx) : [],
       onDemand: isOnDemand(headers, runtime.served.previewId),
       noLease: space === Space.ROUTE && (isProbe(ctx) || isPrefetch(headers, rawHeaders)),
@@ -145,7 +151,7 @@ export class Handler {
     ctx: HostSetContext,
   ): Promise<void> {
     const { client } = runtime;
-    const key = { space: spaceOf(ctx), name };
+    const key = keyOf(runtime, name, ctx);
     const handed = value && runtime.handed.get(value);
     if (handed) {
       if (!handed.version) return client.abandonKey(key, begin);

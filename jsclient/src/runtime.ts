@@ -43,6 +43,8 @@ export interface Runtime {
   readonly telling: Promise<Telling>;
   /** What `next build` has rendered. */
   readonly output: BuildOutput;
+  /** What the names of fetches begin with: nothing, unless each build has its own. */
+  readonly fetchPrefix: string;
   /** The pages of the Pages Router; read when they are first asked for. */
   pages(): PagesRoutes;
   /** The values that get has handed out, to know them again when Next.js gives one back. */
@@ -80,7 +82,9 @@ export function createRuntime(options: {
   const load = options.load ?? nextLoader(serverDistDir);
   const log = options.log ?? createLog(logLevelFrom(env));
   const config = configFrom(env, log);
-  const served = findServedBuild(serverDistDir, env, log, load);
+  const own = findServedBuild(serverDistDir, env, log, load);
+  const served = scoped(own, config, log);
+  const fetchPrefix = config.fetchScope === "app" ? "" : `${own.build.buildId}/${own.build.deploymentId}/`;
   const addresses = (): readonly Address[] => addressesFrom(env);
   const fallback = new Fallback(config.fallbackBytes);
   const { token, timeoutMs, revalidateTimeoutMs } = config;
@@ -108,7 +112,30 @@ export function createRuntime(options: {
     routes ??= findPagesRoutes(distDir);
     return routes;
   };
-  return { log, config, served, session, client, near, scopes, telling, output, pages, handed: new WeakMap(), address };
+  return {
+    log,
+    config,
+    served,
+    session,
+    client,
+    near,
+    scopes,
+    telling,
+    output,
+    pages,
+    fetchPrefix,
+    handed: new WeakMap(),
+    address,
+  };
+}
+
+/** Where builds share their pages, none of them is named. */
+function scoped(served: ServedBuild, { buildScope }: Config, log: Log): ServedBuild {
+  if (buildScope === "build") return served;
+  log.warn(
+    "ISRD_BUILD_SCOPE=app: a page is served by every build, and refers to the scripts of the one that rendered it",
+  );
+  return { ...served, build: { buildId: "", deploymentId: "" } };
 }
 
 /** Says once which way is in use: it decides whether pages that another process has rendered have a `Cache-Control`. */
