@@ -3,6 +3,7 @@ package cache_test
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/isrd/isrd/daemon/internal/cache"
@@ -50,6 +51,7 @@ func TestAnswersByALogThatMayLackEventsAreFlagged(t *testing.T) {
 	bubble(t, false, func(f *fixture) {
 		f.set(f.get(cache.GetRequest{}), entry("one"))
 		time.Sleep(cache.Bound)
+		synctest.Wait()
 		f.log.set(func(l *flakyLog) { l.fail = cache.ErrDoubted })
 		f.want(f.get(cache.GetRequest{}), cache.Hit, cache.StoreUnavailable, false, "one")
 		if until, err := f.Vouched(f.t.Context(), "shop"); err != nil || until.After(time.Now()) {
@@ -73,6 +75,7 @@ func TestWriteWithTheTokenOfAnotherRenderIsNotNewerThanWhatIsOwed(t *testing.T) 
 		f.away(cache.ErrUnavailable)
 		f.revalidate(tag.Revalidation{Tag: "products"})
 		time.Sleep(10 * time.Millisecond)
+		synctest.Wait()
 		later := f.get(cache.GetRequest{})
 		if got := f.write(cache.SetRequest{Entry: entry("old", "products"), Base: later.Base, Shared: true}); got != cache.RefusedInvalidated {
 			f.t.Errorf("with the token of another render: %v", got)
@@ -91,6 +94,7 @@ func TestWriteWithoutATokenIsOlderThanWhatIsOwedForItsReaders(t *testing.T) {
 		f.away(cache.ErrUnavailable)
 		f.revalidate(tag.Revalidation{Tag: "page"})
 		time.Sleep(10 * time.Millisecond)
+		synctest.Wait()
 		if got := f.write(cache.SetRequest{Entry: entry("old", "others"), Position: began}); got != cache.Accepted {
 			f.t.Errorf("written: %v", got)
 		}
