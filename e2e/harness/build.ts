@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { cp, mkdir, readdir, readFile, rename, rm, symlink, utimes, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { NEXT_COMMAND, NEXT_FOLDER, VERSION } from "./next.ts";
+import { NEXT_COMMAND, NEXT_FOLDER, VERSION, type Version } from "./next.ts";
 import { Origin } from "./origin.ts";
 import { APPS, OUT, ROOT } from "./paths.ts";
 import { Program } from "./program.ts";
@@ -12,10 +12,15 @@ const BUILD_TIMEOUT_MS = 180_000;
 const BUILDS = path.join(OUT, "builds");
 
 /**
- * An app, by the name of its folder. `plain`: everything that every version has. The others have what needs a
- * configuration of its own, and the lib of `plain`.
+ * An app, by the name of its folder. `plain`: everything that every version has; `cached`: what `'use cache'` keeps, since
+ * 15. The others have what needs a configuration of its own, and the lib of `plain`.
  */
-export type AppName = "plain" | "zone" | "edge" | "typed";
+export type AppName = "plain" | "cached" | "zone" | "edge" | "typed";
+
+/** The apps that are built before the tests of a version. */
+export function appsOf(version: Version): AppName[] {
+  return version === "next14" ? ["plain"] : ["plain", "cached"];
+}
 
 const LIB = path.join(APPS, "plain", "lib");
 

@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import path from "node:path";
-import { buildOf } from "./build.ts";
+import { appsOf, buildOf } from "./build.ts";
 import { prepareGrpcurl } from "./grpcurl.ts";
 import { handlerFile, VERSION } from "./next.ts";
 import { DAEMON, OUT, ROOT } from "./paths.ts";
@@ -13,7 +13,9 @@ for (const file of [DAEMON, handlerFile()]) {
   process.exit(1);
 }
 await rm(path.join(OUT, "logs", VERSION), { recursive: true, force: true });
-console.log("e2e: building the app and grpcurl, if that was not done before");
+console.log("e2e: building the apps and grpcurl, if that was not done before");
 await prepareGrpcurl();
-const folder = await buildOf("plain");
-console.log(`e2e: the app is in ${path.relative(ROOT, folder)}`);
+for (const app of appsOf(VERSION)) {
+  const folder = await buildOf(app);
+  console.log(`e2e: the app ${app} is in ${path.relative(ROOT, folder)}`);
+}

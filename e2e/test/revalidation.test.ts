@@ -4,6 +4,7 @@
 // there; from then on the old must not come back.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import { submitAction } from "../harness/action.ts";
 import { SKIP_PROFILES } from "../harness/expect.ts";
 import { Fleet, TOPOLOGIES } from "../harness/fleet.ts";
 import type { Marker, Reply } from "../harness/http.ts";
@@ -141,20 +142,4 @@ for (const { topology, title } of TOPOLOGIES) {
 function markerOf(reply: Reply): Marker {
   assert.ok(reply.marker, `the response names its render: ${reply.status} ${reply.text.slice(0, 200)}`);
   return reply.marker;
-}
-
-/** Sends the app's form as a browser without JavaScript does. */
-async function submitAction(replica: Replica, tag: string): Promise<void> {
-  const page = await replica.request("/action");
-  const id = /name="(\$ACTION_ID_\w+)"/.exec(page.text)?.[1];
-  assert.ok(id, "the form names its action");
-  const boundary = "isrd-e2e-boundary";
-  const field = (name: string, value: string) =>
-    `--${boundary}\r\nContent-Disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`;
-  const reply = await replica.request("/action", {
-    method: "POST",
-    headers: { "content-type": `multipart/form-data; boundary=${boundary}`, origin: replica.url },
-    body: `${field(id, "")}${field("tag", tag)}--${boundary}--\r\n`,
-  });
-  assert.equal(reply.status, 200, reply.text.slice(0, 500));
 }

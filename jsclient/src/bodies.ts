@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import { type Identity, toLifetime, type Write } from "./calls.js";
+import { AGE_WHEN_WRITTEN, type Identity, toLifetime, type Write } from "./calls.js";
 import { IsrdError, RefusedError } from "./errors.js";
 import { type GetRequest, GetRequestSchema, type GetResponse, type SetResponse } from "./gen/isrd/v1/cache_pb.js";
 import type { Entry, Position, Version } from "./gen/isrd/v1/entry_pb.js";
@@ -64,18 +64,18 @@ export class Bodies {
   }
 
   /** Sends an entry. */
-  send({ draft, lifetime, tags }: Write, request: PlainSet, lease: Lease | undefined): Promise<SetResponse> {
+  send({ draft, lifetime, tags, ageMs = 0 }: Write, request: PlainSet, lease: Lease | undefined): Promise<SetResponse> {
     const { parts, status, ...head } = draft;
     const entry = {
       ...head,
       headers: head.headers.map((header) => ({ ...header })),
-      attributes: { ...head.attributes },
+      attributes: { ...head.attributes, ...(ageMs > 0 ? { [AGE_WHEN_WRITTEN]: String(ageMs) } : {}) },
       ...(status === undefined ? {} : { status }),
       lifetime: toLifetime(lifetime),
       tags: [...tags],
     };
     return this.#send(lease, (leaseToken, identity) => {
-      return { request: { ...request, key: { ...request.key, ...identity }, leaseToken }, entry, parts };
+      return { request: { ...request, key: { ...request.key, ...identity }, leaseToken, ageMs }, entry, parts };
     });
   }
 

@@ -49,6 +49,8 @@ export interface Write {
   readonly tags: readonly string[];
   /** Where the request began; the same object as in its gets. */
   readonly begin: Begin;
+  /** How old its content is already. @default 0 */
+  readonly ageMs?: number;
 }
 
 /** Which app and build this process serves: what a call beside the session must say itself. */
@@ -68,7 +70,7 @@ export function toAnswer(response: GetResponse, render: Render | undefined): Ans
     reason,
     ...(entry ? { entry } : {}),
     ...(version ? { version } : {}),
-    ageMs: Number(ageMs),
+    ageMs: Number(ageMs) + (entry ? ageWhenWritten(entry) : 0),
     lifetime: fromLifetime(entry?.lifetime),
     leased: lease !== undefined,
     ...(render ? { render } : {}),
@@ -100,7 +102,7 @@ export function toFill(read: Read, response: GetResponse, asked: Asked, held?: N
   const bytes = held?.bytes ?? (entry && bytesOf(entry));
   if (!tags || bytes === undefined) return {};
   const lifetime = entry ? fromLifetime(entry.lifetime) : (held?.lifetime ?? {});
-  const bornAt = asked.answeredAt - Number(ageMs);
+  const bornAt = asked.answeredAt - Number(ageMs) - (entry ? ageWhenWritten(entry) : 0);
   return { fill: { key, version, asOf, tags, softTags, lifetime, bytes, bornAt, turn: asked.turn } };
 }
 
@@ -110,7 +112,14 @@ export function toFill(read: Read, response: GetResponse, asked: Asked, held?: N
  */
 function bytesOf({ kind, parts }: Entry): number {
   const bytes = parts.reduce((sum, { data }) => sum + data.length, 0);
-  return kind === Kind.APP_ROUTE || kind === Kind.IMAGE ? bytes : 2 * bytes;
+  return kind === Kind.APP_ROUTE || kind === Kind.IMAGE || kind === Kind.USE_CACHE ? bytes : 2 * bytes;
+}
+
+/** The attribute that says how old the content was when it was written, in milliseconds: answers count from the write. */
+export const AGE_WHEN_WRITTEN = "age";
+
+function ageWhenWritten({ attributes }: Entry): number {
+  return Number(attributes[AGE_WHEN_WRITTEN]) || 0;
 }
 
 /** What a value of Next.js takes in memory, roughly: up to two bytes for a character. */

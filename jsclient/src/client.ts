@@ -1,3 +1,4 @@
+import type { Beginnings } from "./beginnings.js";
 import { Bodies, type PlainGet } from "./bodies.js";
 import {
   type Answer,
@@ -23,6 +24,7 @@ import type { NearCache, NearEntry, NearFill } from "./near-cache.js";
 import type { TagMark } from "./outbox.js";
 import { type Begin, type Ended, type Render, Renders } from "./renders.js";
 import type { Session } from "./session.js";
+import { Together } from "./together.js";
 
 /** Everything that a client needs. */
 export interface ClientOptions {
@@ -30,6 +32,7 @@ export interface ClientOptions {
   readonly fallback: Fallback;
   readonly near: NearCache;
   readonly leases: Leases;
+  readonly beginnings: Beginnings;
   readonly identity: Identity;
   readonly timeoutMs: number;
   readonly log: Log;
@@ -45,6 +48,8 @@ export class Client {
   readonly #fallback: Fallback;
   readonly #near: NearCache;
   readonly #leases: Leases;
+  readonly #beginnings: Beginnings;
+  readonly #together: Together;
   readonly #bodies: Bodies;
   readonly #log: Log;
   readonly #renders = new Renders();
@@ -54,6 +59,8 @@ export class Client {
     this.#fallback = options.fallback;
     this.#near = options.near;
     this.#leases = options.leases;
+    this.#beginnings = options.beginnings;
+    this.#together = new Together((marks) => options.session.revalidate(marks));
     this.#bodies = new Bodies(options);
     this.#log = options.log;
   }
@@ -61,6 +68,11 @@ export class Client {
   /** Where a request that arrives now begins. */
   begin(): Begin {
     return { position: this.#session.position, localSeq: this.#fallback.seq };
+  }
+
+  /** Where a render began, by `performance.now()`. */
+  beganAt(time: number): Begin {
+    return this.#beginnings.at(time);
   }
 
   /** Reads an entry, or obtains the right to render it. */
@@ -157,9 +169,9 @@ export class Client {
     this.#giveBack(render.lease, completed);
   }
 
-  /** Nothing will be written for this key, although Next.js has rendered it. */
-  abandonKey(key: EntryKey, begin: Begin): void {
-    this.#giveBack(this.#close(key, begin).lease);
+  /** Nothing will be written for this key, although Next.js has rendered it; if `completed`, nor will be the next time. */
+  abandonKey(key: EntryKey, begin: Begin, completed = false): void {
+    this.#giveBack(this.#close(key, begin).lease, completed);
   }
 
   /** Marks tags, here at once and in the fleet before it returns, unless the daemon is away. */
@@ -167,8 +179,9 @@ export class Client {
     if (marks.length === 0) return;
     this.counters.revalidations += 1;
     this.#fallback.revalidate(marks);
+    this.#beginnings.revalidated(this.#fallback.seq);
     this.#near.forget(marks.map(({ tag }) => tag));
-    await this.#session.revalidate(marks);
+    await this.#together.add(marks);
   }
 
   async #ask(read: Read, localSeq: number): Promise<Answer> {
@@ -224,8 +237,8 @@ export class Client {
     const renders =
       onDemand ||
       (status === Status.MISS && !noLease) ||
-      // Nobody is told that an old fetch is fresh, so without the lease it is fetched too.
-      (status === Status.STALE && (lease !== undefined || (key.space === Space.FETCH && !noLease)));
+      // Nobody is told that old data is fresh, so without the lease it is made too.
+      (status === Status.STALE && (lease !== undefined || (isData(key) && !noLease)));
     return renders ? this.#renders.open({ key, begin, base, lease, localSeq }) : undefined;
   }
 
@@ -261,17 +274,22 @@ export class Client {
     this.#log.warnSeldom("set", `"${key.name}" is not cached: ${error.message}`);
   }
 
-  #keepWritten({ key, value, tags, lifetime, draft }: Write, { outcome, version }: SetResponse, begun: Asked): void {
+  #keepWritten(
+    { key, value, tags, lifetime, draft, ageMs = 0 }: Write,
+    { outcome, version }: SetResponse,
+    begun: Asked,
+  ): void {
     if (outcome !== Outcome.ACCEPTED || !version) return;
     const fill = { key, version, asOf: version, tags, softTags: [], lifetime, bytes: bytesOfDraft(draft) };
-    this.#near.fill({ ...fill, bornAt: begun.answeredAt, turn: begun.turn }, value);
+    this.#near.fill({ ...fill, bornAt: begun.answeredAt - ageMs, turn: begun.turn }, value);
   }
 
   #keep(write: Write, ended: Ended): void {
-    const { value, tags, lifetime, begin, draft } = write;
+    const { value, tags, lifetime, begin, draft, ageMs = 0 } = write;
     const localSeq = Math.min(ended.localSeq, begin.localSeq);
     const bytes = draft.parts.reduce((sum, part) => sum + part.data.length, 0);
-    if (this.#session.state === "away") this.#fallback.set(write.key, { value, tags, lifetime, bytes, localSeq });
+    if (this.#session.state !== "away") return;
+    this.#fallback.set(write.key, { value, tags, lifetime, bytes, localSeq, ageMs });
   }
 
   #fromFallback(read: Read, localSeq: number): Answer {
@@ -316,4 +334,9 @@ export class Client {
     else if (status === Status.STALE) this.counters.stales += 1;
     else this.counters.misses += 1;
   }
+}
+
+/** What renders read, and bake into what they make. */
+function isData({ space }: EntryKey): boolean {
+  return space === Space.FETCH || space === Space.USE_CACHE;
 }

@@ -14,9 +14,16 @@ export interface Config {
   readonly token: string | undefined;
   /** ISRD_APP: the name under which this app's entries are kept. Default: `name` of its package.json. */
   readonly app: string | undefined;
+  /** ISRD_BUILD_SCOPE: whether pages are kept by build, or shared by all builds of the app. @default build */
+  readonly buildScope: Scope;
+  /** ISRD_FETCH_SCOPE: whether data of `fetch` and `unstable_cache` is shared by the app's builds. @default app */
+  readonly fetchScope: Scope;
   /** ISRD_LOG: silent, info or debug. @default info */
   readonly logLevel: LogLevel;
 }
+
+/** Who shares entries: the processes of one build, or those of all builds of an app. */
+export type Scope = "build" | "app";
 
 export const DEFAULT_CONFIG: Config = {
   timeoutMs: 200,
@@ -25,6 +32,8 @@ export const DEFAULT_CONFIG: Config = {
   nearCacheBytes: 50 * 1024 * 1024,
   token: undefined,
   app: undefined,
+  buildScope: "build",
+  fetchScope: "app",
   logLevel: "info",
 };
 
@@ -47,6 +56,13 @@ export function configFrom(env: NodeJS.ProcessEnv, log: Log): Config {
     log.warn(`${name} is "${text}": expected a whole number from ${min} to ${max}; using ${fallback}`);
     return fallback;
   };
+  const scope = (name: string, fallback: Scope): Scope => {
+    const text = env[name]?.trim();
+    if (!text) return fallback;
+    if (text === "build" || text === "app") return text;
+    log.warn(`${name} is "${text}": expected build or app; using ${fallback}`);
+    return fallback;
+  };
   const level = env["ISRD_LOG"];
   if (level && level !== "info" && level !== "silent" && level !== "debug") {
     log.warn(`ISRD_LOG is "${level}": expected silent, info or debug; using ${DEFAULT_CONFIG.logLevel}`);
@@ -58,6 +74,8 @@ export function configFrom(env: NodeJS.ProcessEnv, log: Log): Config {
     nearCacheBytes: whole("ISRD_NEAR_CACHE_BYTES", DEFAULT_CONFIG.nearCacheBytes, 0, Number.MAX_SAFE_INTEGER),
     token: env["ISRD_TOKEN"] || undefined,
     app: env["ISRD_APP"]?.trim() || undefined,
+    buildScope: scope("ISRD_BUILD_SCOPE", DEFAULT_CONFIG.buildScope),
+    fetchScope: scope("ISRD_FETCH_SCOPE", DEFAULT_CONFIG.fetchScope),
     logLevel: logLevelFrom(env),
   };
 }

@@ -17,6 +17,8 @@ export interface FallbackEntry {
   readonly bytes: number;
   /** The number of revalidations that this process had seen when its render began. */
   readonly localSeq: number;
+  /** How old its content is already. @default 0 */
+  readonly ageMs?: number;
 }
 
 /** What the fallback has. */
@@ -86,7 +88,7 @@ export class Fallback {
   set(key: EntryKey, entry: FallbackEntry): void {
     const size = entry.bytes + ENTRY_OVERHEAD_BYTES;
     if (size > this.#maxBytes) this.#entries?.delete(idOf(key));
-    else this.#entries?.set(idOf(key), { ...entry, keptAt: this.#now() }, { size });
+    else this.#entries?.set(idOf(key), { ...entry, keptAt: this.#now() - (entry.ageMs ?? 0) }, { size });
   }
 
   /** Judges entries by these marks from now on. */

@@ -1,4 +1,4 @@
-import { connect, type Socket } from "node:net";
+import { createConnection, type Socket } from "node:net";
 import {
   type ChannelCredentials,
   type ChannelOptions,
@@ -51,7 +51,30 @@ function pathOf(method: string): string {
 const asIs = (bytes: Buffer): Buffer => bytes;
 
 /** Connects with @grpc/grpc-js. */
-export const dialGrpc: Dial = async (address, { token, signal }) => {
+export const dialGrpc: Dial = connect;
+
+/**
+ * Calls a method that answers with a stream, on a connection of its own, which keeps the process alive and ends with the
+ * answer. `path` is the method's, with its service: what no session needs, no process with a handler loads.
+ *
+ * Throws an IsrdError as the transport does.
+ */
+export async function* streamGrpc(
+  address: Address,
+  options: DialOptions,
+  path: string,
+  request: Buffer,
+): AsyncGenerator<Buffer> {
+  const transport = await connect(address, options);
+  transport.hold(true);
+  try {
+    yield* transport.stream(path, request, options.signal);
+  } finally {
+    transport.close();
+  }
+}
+
+async function connect(address: Address, { token, signal }: DialOptions): Promise<GrpcTransport> {
   const target = await findTarget(address, signal);
   const leash = new SocketLeash();
   const client = new Client(target, leashed(leash), {
@@ -66,7 +89,7 @@ export const dialGrpc: Dial = async (address, { token, signal }) => {
     transport.close();
     throw error;
   }
-};
+}
 
 /**
  * Makes sure that somebody listens before grpc-js is asked to connect, and returns the concrete target. Three reasons:
@@ -75,7 +98,8 @@ export const dialGrpc: Dial = async (address, { token, signal }) => {
  */
 function findTarget(address: Address, signal: AbortSignal): Promise<string> {
   return new Promise((resolve, reject) => {
-    const socket = "path" in address ? connect(address.path) : connect({ host: address.host, port: address.port });
+    const socket =
+      "path" in address ? createConnection(address.path) : createConnection({ host: address.host, port: address.port });
     socket.unref();
     const give = (error: Error): void => {
       socket.destroy();
@@ -242,6 +266,20 @@ class GrpcTransport implements Transport {
         reject(unavailable(messageOf(error), error)); // The channel was closed.
       }
     });
+  }
+
+  async *stream(path: string, request: Buffer, signal: AbortSignal): AsyncGenerator<Buffer> {
+    const call = this.#client.makeServerStreamRequest(path, asIs, asIs, request, this.#metadata);
+    const cancel = (): void => call.cancel();
+    signal.addEventListener("abort", cancel, { once: true });
+    try {
+      yield* call as AsyncIterable<Buffer>;
+    } catch (error) {
+      const { code = GrpcCode.UNAVAILABLE, details = messageOf(error) } = error as Partial<ServiceError>;
+      throw toError(code, details);
+    } finally {
+      signal.removeEventListener("abort", cancel);
+    }
   }
 
   hold(alive: boolean): void {

@@ -7,7 +7,7 @@ import { nowOf, tellHost } from "./next/answer.js";
 import type { Seed } from "./next/build-output.js";
 import { implicitTagsOf, isOfPagesRouter } from "./next/implicit-tags.js";
 import { isOnDemand, isPrefetch, isProbe } from "./next/intent.js";
-import { lifetimeOf, retryAfterMs } from "./next/lifetime.js";
+import { lifetimeOf, retryAfterMs, toMark } from "./next/lifetime.js";
 import { dialectOf, softTagsOf, spaceOf, tagsOf } from "./next/space.js";
 import type { Way } from "./next/telling.js";
 import type { HostAnswer, HostContext, HostGetContext, HostSetContext, HostValue } from "./next/values.js";
@@ -15,10 +15,9 @@ import type { Begin } from "./renders.js";
 import { processRuntime, type Runtime } from "./runtime.js";
 import { decodeValue, encodeValue } from "./serialize.js";
 
-/** What cannot be a duration means at once, as none does. */
-function toMark(expire: number | undefined): { expireSeconds?: number } {
-  if (expire === undefined || Number.isNaN(expire)) return {};
-  return { expireSeconds: Math.min(0xffff_ffff, Math.max(0, Math.ceil(expire))) };
+function keyOf({ fetchPrefix }: Runtime, name: string, ctx: HostSetContext): EntryKey {
+  const space = spaceOf(ctx);
+  return { space, name: space === Space.FETCH ? fetchPrefix + name : name };
 }
 
 function storedTags(runtime: Runtime, key: EntryKey, value: HostValue | null, ctx: HostSetContext): string[] {
@@ -110,9 +109,10 @@ export class Handler {
 
   #toRead(runtime: Runtime, begin: Begin, name: string, ctx: HostGetContext, rawHeaders?: readonly string[]): Read {
     const headers = this.#host._requestHeaders;
-    const space = spaceOf(ctx);
+    const key = keyOf(runtime, name, ctx);
+    const { space } = key;
     return {
-      key: { space, name },
+      key,
       softTags: space === Space.FETCH ? softTagsOf(ctx) : [],
       onDemand: isOnDemand(headers, runtime.served.previewId),
       noLease: space === Space.ROUTE && (isProbe(ctx) || isPrefetch(headers, rawHeaders)),
@@ -151,7 +151,7 @@ export class Handler {
     ctx: HostSetContext,
   ): Promise<void> {
     const { client } = runtime;
-    const key = { space: spaceOf(ctx), name };
+    const key = keyOf(runtime, name, ctx);
     const handed = value && runtime.handed.get(value);
     if (handed) {
       if (!handed.version) return client.abandonKey(key, begin);

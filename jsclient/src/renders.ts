@@ -8,6 +8,8 @@ export interface Begin {
   /** Undefined if nothing was known of the log then. */
   readonly position: Position | undefined;
   readonly localSeq: number;
+  /** When the render began, where that is known, by `performance.now()`: gets that were answered before are its own. */
+  readonly since?: number;
 }
 
 /** A render that a get has set off. */
@@ -85,9 +87,11 @@ export class Renders {
    */
   close(key: EntryKey, begin: Begin): Ended {
     const id = idOf(key);
-    const renders: Omit<Render, "key">[] = this.#alive(id);
+    const alive = this.#alive(id);
+    const renders: Omit<Render, "key">[] = [...alive];
     this.#open.delete(id);
-    if (!renders.some((render) => render.begin === begin)) {
+    const { since = Number.NEGATIVE_INFINITY } = begin;
+    if (!alive.some((render) => render.begin === begin || render.openedAt <= since)) {
       renders.push({ begin, base: undefined, lease: undefined, localSeq: begin.localSeq });
     }
     return {

@@ -2,10 +2,11 @@ import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
 import { dirname } from "node:path";
 import { type Address, addressesFrom } from "./address.js";
+import { Beginnings } from "./beginnings.js";
 import { Client } from "./client.js";
 import { type Config, configFrom, logLevelFrom } from "./config.js";
 import { Fallback } from "./fallback.js";
-import type { Version } from "./gen/isrd/v1/entry_pb.js";
+import { Space, type Version } from "./gen/isrd/v1/entry_pb.js";
 import { dialGrpc, MAX_MESSAGE_BYTES } from "./grpc-transport.js";
 import { keyHasher } from "./key.js";
 import { Leases } from "./lease.js";
@@ -42,6 +43,8 @@ export interface Runtime {
   readonly telling: Promise<Telling>;
   /** What `next build` has rendered. */
   readonly output: BuildOutput;
+  /** What the names of fetches begin with: nothing, unless each build has its own. */
+  readonly fetchPrefix: string;
   /** The pages of the Pages Router; read when they are first asked for. */
   pages(): PagesRoutes;
   /** The values that get has handed out, to know them again when Next.js gives one back. */
@@ -79,21 +82,25 @@ export function createRuntime(options: {
   const load = options.load ?? nextLoader(serverDistDir);
   const log = options.log ?? createLog(logLevelFrom(env));
   const config = configFrom(env, log);
-  const served = findServedBuild(serverDistDir, env, log, load);
+  const own = findServedBuild(serverDistDir, env, log, load);
+  const served = scoped(own, config, log);
+  const fetchPrefix = config.fetchScope === "app" ? "" : `${own.build.buildId}/${own.build.deploymentId}/`;
   const addresses = (): readonly Address[] => addressesFrom(env);
   const fallback = new Fallback(config.fallbackBytes);
   const { token, timeoutMs, revalidateTimeoutMs } = config;
   const near = new NearCache({ maxBytes: config.nearCacheBytes, hashOf: keyHasher(served.app, served.build) });
   const leases = new Leases();
+  const beginnings = new Beginnings(near);
   const hello = helloOf(served, config);
   const session = new Session({
-    ...{ dial, addresses, token, timeoutMs, revalidateTimeoutMs, log, leases, memory: near },
+    ...{ dial, addresses, token, timeoutMs, revalidateTimeoutMs, log, leases, memory: beginnings },
     hello: (resume) => ({ ...hello, ...(resume ? { resume } : {}) }),
     onReady: () => fallback.clear(),
   });
-  const client = new Client({ session, fallback, near, leases, identity: served, timeoutMs, log });
+  const client = new Client({ session, fallback, near, leases, beginnings, identity: served, timeoutMs, log });
   const scopes = new RequestScopes((scope, status) => {
-    for (const render of scope.renders) client.abandon(render, status < 500);
+    // A set of 'use cache' may come a moment later, so that of its key nothing is learnt.
+    for (const render of scope.renders) client.abandon(render, status < 500 && render.key.space === Space.ROUTE);
     scope.renders.clear();
   });
   const address = (): string => session.where || (addresses()[0]?.text ?? "");
@@ -105,7 +112,30 @@ export function createRuntime(options: {
     routes ??= findPagesRoutes(distDir);
     return routes;
   };
-  return { log, config, served, session, client, near, scopes, telling, output, pages, handed: new WeakMap(), address };
+  return {
+    log,
+    config,
+    served,
+    session,
+    client,
+    near,
+    scopes,
+    telling,
+    output,
+    pages,
+    fetchPrefix,
+    handed: new WeakMap(),
+    address,
+  };
+}
+
+/** Where builds share their pages, none of them is named. */
+function scoped(served: ServedBuild, { buildScope }: Config, log: Log): ServedBuild {
+  if (buildScope === "build") return served;
+  log.warn(
+    "ISRD_BUILD_SCOPE=app: a page is served by every build, and refers to the scripts of the one that rendered it",
+  );
+  return { ...served, build: { buildId: "", deploymentId: "" } };
 }
 
 /** Says once which way is in use: it decides whether pages that another process has rendered have a `Cache-Control`. */

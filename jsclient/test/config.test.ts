@@ -20,11 +20,14 @@ test("settings are read, and each that cannot be understood is named once", () =
     ISRD_NEAR_CACHE_BYTES: "1000",
     ISRD_TOKEN: "s3cret",
     ISRD_APP: " shop ",
+    ISRD_BUILD_SCOPE: "app",
+    ISRD_FETCH_SCOPE: "build",
     ISRD_LOG: "debug",
   };
   assert.deepEqual(configFrom(env, log), {
     ...DEFAULT_CONFIG,
     ...{ timeoutMs: 50, fallbackBytes: 0, nearCacheBytes: 1000, token: "s3cret", app: "shop", logLevel: "debug" },
+    ...{ buildScope: "app", fetchScope: "build" },
   });
   assert.deepEqual(log.lines, []);
 
@@ -33,6 +36,8 @@ test("settings are read, and each that cannot be understood is named once", () =
     assert.equal(configFrom({ ISRD_TIMEOUT_MS: text }, complaints).timeoutMs, DEFAULT_CONFIG.timeoutMs);
     assert.match(complaints.lines.join(), new RegExp(`^warn ISRD_TIMEOUT_MS is "${text}": expected a whole number`));
   }
+  assert.equal(configFrom({ ISRD_FETCH_SCOPE: "page" }, log).fetchScope, "app");
+  assert.match(log.lines.join(), /ISRD_FETCH_SCOPE is "page": expected build or app; using app/);
   configFrom({ ISRD_LOG: "loud" }, log);
   assert.match(log.lines.join(), /ISRD_LOG is "loud": expected silent, info or debug/);
 });

@@ -318,4 +318,25 @@ describe("a request's end", () => {
     assert.equal(daemon.frames("get").at(-1)?.noLease, true);
     assert.equal(daemon.store.leases, 0);
   });
+
+  test("builds share fetches and not pages, or as ISRD_BUILD_SCOPE and ISRD_FETCH_SCOPE have it", async (t) => {
+    for (const [env, shared] of [
+      [{}, { page: false, fetch: true }],
+      [{ ISRD_BUILD_SCOPE: "app" }, { page: true, fetch: true }],
+      [
+        { ISRD_BUILD_SCOPE: "app", ISRD_FETCH_SCOPE: "build" },
+        { page: true, fetch: false },
+      ],
+    ] as const) {
+      const { dial } = dialMemory(new FakeDaemon());
+      const [one, two] = ["b1", "b2"].map((buildId) => startHost({ dial, env, buildId })) as [FakeHost, FakeHost];
+      t.after(() => [one, two].map((host) => host.close()));
+      await one.handler().get("connect", PAGE);
+      await one.handler().set("/page", appPage("x"), hour);
+      await one.handler().set("f", fetched("x"), { fetchCache: true });
+      const page = await two.handler().get("/page", PAGE);
+      const data = await two.handler().get("f", { kind: "FETCH" });
+      assert.deepEqual({ page: page !== null, fetch: data !== null }, shared, JSON.stringify(env));
+    }
+  });
 });

@@ -33,6 +33,8 @@ const ALLOWED: Record<string, string[]> = {
   key: ["gen"],
   lease: ["key"],
   renders: ["gen", "key", "lease", "order"],
+  beginnings: ["following", "gen", "renders"],
+  together: ["outbox"],
   fallback: ["key", "outbox", "lru-cache"],
   "near-cache": ["fallback", "gen", "key", "lru-cache"],
   // Translation: pure.
@@ -49,6 +51,8 @@ const ALLOWED: Record<string, string[]> = {
   "next/answer": ["gen", "fallback", "next/space", "next/telling", "next/values"],
   "next/build": ["log", "next/telling"],
   "next/build-output": ["next/key-path", "next/telling", "next/values"],
+  "next/use-cache": ["fallback", "gen"],
+  "cached-entry": ["gen", "next/use-cache", "serialize"],
   "next/request-scope": ["renders"],
   // The wire.
   "grpc-transport": ["address", "errors", "gen", "transport", "@grpc/grpc-js"],
@@ -67,20 +71,85 @@ const ALLOWED: Record<string, string[]> = {
   // The handler.
   bodies: ["calls", "errors", "gen", "key", "lease", "session", "wire", "@bufbuild/protobuf"],
   client: [
-    ...["bodies", "calls", "counters", "errors", "fallback", "gen", "key", "lease", "log", "near-cache", "outbox"],
-    ...["renders", "session"],
+    ...[
+      "beginnings",
+      "bodies",
+      "calls",
+      "counters",
+      "errors",
+      "fallback",
+      "gen",
+      "key",
+      "lease",
+      "log",
+      "near-cache",
+      "outbox",
+    ],
+    ...["renders", "session", "together"],
   ],
   runtime: [
-    ...["address", "client", "config", "fallback", "gen", "grpc-transport", "key", "lease", "log", "near-cache"],
-    ...["next/build", "next/build-output", "next/implicit-tags", "next/request-scope", "next/telling", "session"],
-    ...["shared", "transport", "version"],
+    ...["address", "beginnings", "client", "config", "fallback", "gen", "grpc-transport", "key", "lease", "log"],
+    ...["near-cache", "next/build", "next/build-output", "next/implicit-tags", "next/request-scope", "next/telling"],
+    ...["session", "shared", "transport", "version"],
   ],
   handler: [
     ...["calls", "errors", "gen", "key", "next/answer", "next/build-output", "next/implicit-tags", "next/intent"],
     ...["next/lifetime", "next/space", "next/telling", "next/values", "renders", "runtime", "serialize"],
   ],
   "cache-handler": ["handler", "next/values"],
+  "use-cache": [
+    ...["cached-entry", "calls", "deadline", "errors", "gen", "key", "next/answer", "next/build", "next/lifetime"],
+    ...["next/use-cache", "renders", "runtime"],
+  ],
+  "cache-handlers": ["next/use-cache", "use-cache"],
   index: ["counters", "runtime", "session-options", "version"],
+  // The commands: run by builds, so the handler knows nothing of them. Each is loaded when it is called.
+  "cli/failure": [],
+  "cli/io": [],
+  "cli/inject/paths": [],
+  "cli/inject/lifetimes": ["cli/failure"],
+  "cli/inject/manifests": ["cli/failure", "errors"],
+  "cli/inject/route-table": ["cli/inject/manifests", "cli/inject/paths"],
+  "cli/inject/entry": [
+    ...["cli/inject/lifetimes", "cli/inject/manifests", "cli/inject/paths", "cli/inject/route-table"],
+  ],
+  "cli/inject/sources": ["cli/inject/lifetimes"],
+  "cli/inject/documents": ["cli/failure", "cli/inject/sources", "errors"],
+  "cli/inject/sitemap": ["cli/failure", "cli/inject/documents", "cli/inject/sources", "errors", "sax"],
+  "cli/inject/lists": ["cli/failure", "cli/inject/documents", "cli/inject/sources", "cli/io", "errors"],
+  "cli/inject/summary": ["cli/inject/paths", "cli/inject/route-table"],
+  "cli/inject/plan": [
+    ...["cli/inject/entry", "cli/inject/lifetimes", "cli/inject/manifests", "cli/inject/paths"],
+    ...["cli/inject/route-table", "cli/inject/sources", "cli/inject/summary"],
+  ],
+  "cli/inject/files": ["cli/failure", "cli/inject/manifests", "errors"],
+  "cli/inject/options": ["cli/failure", "cli/inject/lifetimes", "cli/inject/paths", "cli/inject/sources"],
+  "cli/inject/daemon": [
+    ...[
+      "address",
+      "cli/failure",
+      "cli/inject/lifetimes",
+      "cli/inject/manifests",
+      "cli/inject/sources",
+      "cli/io",
+      "errors",
+    ],
+    ...["gen", "grpc-transport", "log", "next/build", "@bufbuild/protobuf"],
+  ],
+  "cli/inject/command": [
+    ...[
+      "cli/failure",
+      "cli/inject/daemon",
+      "cli/inject/documents",
+      "cli/inject/files",
+      "cli/inject/lists",
+      "cli/inject/manifests",
+    ],
+    ...["cli/inject/options", "cli/inject/paths", "cli/inject/plan", "cli/inject/route-table", "cli/inject/sitemap"],
+    ...["cli/inject/sources", "cli/inject/summary", "cli/io"],
+  ],
+  "cli/run": ["cli/failure", "cli/inject/command", "cli/io", "version"],
+  "cli/main": ["cli/io", "cli/run"],
 };
 
 function sources(): string[] {
@@ -118,6 +187,14 @@ test("no circle: every file imports only files above it in the table", () => {
       const at = order.indexOf(target);
       assert.ok(at < index || at === -1, `${file} imports ${target}, which comes after it`);
     }
+  }
+});
+
+test("only the commands know the commands, and what only they need", () => {
+  for (const [file, targets] of Object.entries(ALLOWED)) {
+    if (file.startsWith("cli/")) continue;
+    for (const target of targets)
+      assert.ok(!target.startsWith("cli/") && target !== "sax", `${file} imports ${target}`);
   }
 });
 

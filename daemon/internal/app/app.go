@@ -20,8 +20,10 @@ import (
 	"github.com/isrd/isrd/daemon/internal/hub"
 	"github.com/isrd/isrd/daemon/internal/memstore"
 	"github.com/isrd/isrd/daemon/internal/outbox"
+	"github.com/isrd/isrd/daemon/internal/queue"
 	"github.com/isrd/isrd/daemon/internal/redisstore"
 	"github.com/isrd/isrd/daemon/internal/server"
+	"github.com/isrd/isrd/daemon/internal/worker"
 )
 
 // App is a daemon that was built and not started.
@@ -31,6 +33,8 @@ type App struct {
 	registry  *prometheus.Registry
 	store     store
 	cache     *cache.Cache
+	queue     jobs
+	worker    *worker.Worker
 	server    *server.Server
 	listeners []net.Listener
 	http      []endpoint
@@ -41,8 +45,15 @@ type App struct {
 type store interface {
 	cache.Store
 	cache.Log
+	cache.Lister
 	Run(ctx context.Context) error
 	Close() error
+}
+
+// jobs is what both queues have in common.
+type jobs interface {
+	queue.Jobs
+	queue.Work
 }
 
 // New builds a daemon and opens its listeners; version is what it calls itself. Nothing runs until Run does.
@@ -64,11 +75,12 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 	a.cache = cache.New(cache.Config{
 		Outbox: owed, Store: a.store, Log: a.store, Memory: memory, Embedded: cfg.Redis == "", Publisher: h,
 		LeaseTTL: cfg.LeaseTTL, WaitLimit: cfg.WaitLimit, FetchWaitLimit: cfg.FetchWaitLimit,
-		MaxOutageAge: cfg.MaxOutageAge, MaxEntryBytes: int(cfg.MaxEntryBytes),
+		MaxOutageAge: cfg.MaxOutageAge, MaxEntryBytes: int(cfg.MaxEntryBytes), CountReads: cfg.RefreshHot > 0,
 		Logger: log, Registerer: a.registry,
 	})
+	a.worker = a.newWorker()
 	a.server = server.New(server.Config{
-		Cache: a.cache, Hub: h, Apps: cfg.Apps, Token: cfg.Token,
+		Cache: a.cache, Hub: h, Lister: a.store, Workers: a.worker, Jobs: a.queue, RefreshHot: cfg.RefreshHot, Apps: cfg.Apps, Token: cfg.Token,
 		MaxEntryBytes: int(cfg.MaxEntryBytes), WaitLimit: cfg.WaitLimit, FetchWaitLimit: cfg.FetchWaitLimit,
 		LeaseMax: cfg.LeaseMax, ShutdownTimeout: cfg.ShutdownTimeout, Version: version, Instance: cfg.Instance, Logger: log, Registerer: a.registry,
 	})
@@ -76,6 +88,18 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 		return nil, errors.Join(err, a.close())
 	}
 	return a, nil
+}
+
+func (a *App) newWorker() *worker.Worker {
+	return worker.New(worker.Config{
+		Queue: a.queue, Mode: worker.Mode(a.config.Worker), Ordinal: a.config.Ordinal,
+		Position: func(ctx context.Context, app string) (epoch, seq uint64, err error) {
+			p, err := a.cache.Position(ctx, app)
+			return p.Epoch, p.Seq, err
+		},
+		Concurrency: a.config.WorkerConcurrency, Rate: a.config.WorkerRate, Timeout: a.config.WorkerTimeout,
+		Drain: a.config.ShutdownTimeout / 2, Instance: a.config.Instance, Logger: a.log, Registerer: a.registry,
+	})
 }
 
 func buildInfo(version string) prometheus.Collector {
@@ -93,7 +117,7 @@ func (a *App) openStore() (*cache.Memory, error) {
 		if err != nil {
 			return nil, fmt.Errorf("open the embedded store: %w", err)
 		}
-		a.store = s
+		a.store, a.queue = s, queue.NewMemory(queue.Config{Max: a.config.QueueMax})
 		return s.Memory(), nil
 	}
 	method, err := codec.Parse(a.config.Codec)
@@ -111,7 +135,7 @@ func (a *App) openStore() (*cache.Memory, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--redis: %w", err)
 	}
-	a.store = s
+	a.store, a.queue = s, s.Queue(queue.Config{Max: a.config.QueueMax})
 	memory, err := cache.NewMemory(int64(a.config.L1Bytes))
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("--l1-bytes: %w", err), s.Close())
@@ -183,7 +207,7 @@ func (a *App) isReady(context.Context) error {
 	return nil
 }
 
-// Run serves until ctx ends and then stops in order: readiness and health off, sessions told to go away, calls
+// Run serves until ctx ends and then stops in order: jobs under way finished or given back, readiness and health off, sessions told to go away, calls
 // finished under a deadline, acknowledged writes stored, store closed. It closes what New opened.
 func (a *App) Run(ctx context.Context) error {
 	a.log.Info("isrd starts", slog.Any("config", a.config))
@@ -192,12 +216,14 @@ func (a *App) Run(ctx context.Context) error {
 		parts = append(parts, part{e.name, func(ctx context.Context) error { return server.RunHTTP(ctx, e.listener, e.handler) }})
 		a.log.Info("serving HTTP", slog.String("for", e.name), slog.String("address", e.listener.Addr().String()))
 	}
-	parts = append(parts, part{"grpc", func(ctx context.Context) error {
+	serve := func(ctx context.Context) error {
 		a.ready.Store(true)
 		stop := context.AfterFunc(ctx, func() { a.ready.Store(false) })
 		defer stop()
 		return a.server.Run(ctx, a.listeners...)
-	}})
+	}
+	// The worker stops first: no job is handed to a session that ends.
+	parts = append(parts, part{"grpc", serve}, part{"worker", a.worker.Run})
 	for _, l := range a.listeners {
 		a.log.Info("serving gRPC", slog.String("address", l.Addr().String()))
 	}

@@ -35,6 +35,7 @@ type app struct {
 	moved    chan struct{} // closed and replaced when the position changes
 
 	vouching vouching
+	reads    reads
 }
 
 var _ Follower = (*app)(nil)

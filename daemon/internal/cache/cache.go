@@ -34,6 +34,8 @@ type Config struct {
 	MaxOutageAge time.Duration
 	// MaxEntryBytes is the largest body that is taken. 0: no limit.
 	MaxEntryBytes int
+	// CountReads counts which pages are read most, for MostRead.
+	CountReads bool
 	// QueueBytes bounds the writes that were acknowledged and are not in the store yet. Default 64 MiB.
 	QueueBytes int
 	// Logger for what an operator must know.

@@ -40,6 +40,9 @@ func (c *Cache) Get(ctx context.Context, r GetRequest) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
+	if c.config.CountReads && answer.Entry != nil {
+		a.reads.saw(q.id, answer.Entry)
+	}
 	c.metrics.gets.WithLabelValues(r.Key.Space.String(), answer.Status.String(), answer.Reason.String()).Inc()
 	if c.log.Enabled(ctx, slog.LevelDebug) {
 		c.log.LogAttrs(ctx, slog.LevelDebug, "get", slog.String("app", r.Key.App), slog.String("build", r.Key.Build),

@@ -82,3 +82,19 @@ func TestWriteWithTheTokenOfAnotherRenderIsNotNewerThanWhatIsOwed(t *testing.T) 
 		}
 	})
 }
+
+// The tags of a reader may be owed although those of the entry are not.
+func TestWriteWithoutATokenIsOlderThanWhatIsOwedForItsReaders(t *testing.T) {
+	bubble(t, false, func(f *fixture) {
+		f.get(cache.GetRequest{})
+		began := f.position()
+		f.away(cache.ErrUnavailable)
+		f.revalidate(tag.Revalidation{Tag: "page"})
+		time.Sleep(10 * time.Millisecond)
+		if got := f.write(cache.SetRequest{Entry: entry("old", "others"), Position: began}); got != cache.Accepted {
+			f.t.Errorf("written: %v", got)
+		}
+		f.want(f.get(cache.GetRequest{SoftTags: []string{"page"}}), cache.Miss, cache.StoreUnavailable, false, "")
+		f.want(f.get(cache.GetRequest{}), cache.Hit, cache.StoreUnavailable, false, "old")
+	})
+}

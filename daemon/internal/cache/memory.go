@@ -102,6 +102,13 @@ func (m *Memory) Clear() {
 	m.lru.Purge()
 }
 
+// Entries returns all of them, in no order; it counts as a use of none.
+func (m *Memory) Entries() []*Entry {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.lru.Values()
+}
+
 // Bytes is what the entries cost, as Entry.Size counts them; never more than the bound.
 func (m *Memory) Bytes() int64 {
 	m.mu.Lock()

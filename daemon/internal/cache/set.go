@@ -45,7 +45,11 @@ func (c *Cache) Set(ctx context.Context, r SetRequest) (Outcome, Version, error)
 	e := r.Entry
 	e.Version = c.writeVersion(r)
 	e.Created = c.store.Now()
-	w := write{entry: &e, id: e.Key.ID(), begun: begunAt(r), options: WriteOptions{Lease: r.Lease, OnlyIfAbsent: r.OnlyIfAbsent, Created: r.BuiltAt}}
+	begun := begunAt(r)
+	if begun == 0 && a.vouching.owing.Load() {
+		e.Version.Token = 1 // to whoever reads it with a tag that is owed, it is older than that
+	}
+	w := write{entry: &e, id: e.Key.ID(), begun: begun, options: WriteOptions{Lease: r.Lease, OnlyIfAbsent: r.OnlyIfAbsent, Created: r.BuiltAt}}
 	outcome := RefusedInvalidated
 	if r.BuiltAt == 0 || !a.revalidatedSince(r.BuiltAt-buildSlack.Milliseconds(), w) {
 		if outcome = c.admit(ctx, a, w, r.Durable); outcome != Accepted {

@@ -32,6 +32,7 @@ func commands() []command {
 	return []command{
 		{"serve", "run the daemon of this node", serve},
 		{"health", "ask a running daemon whether it serves; for probes", health},
+		{"revalidate", "regenerate paths and revalidate tags, everywhere", revalidate},
 		{"version", "print the version", version},
 	}
 }
@@ -74,7 +75,7 @@ func isHelp(s string) bool { return s == "help" || s == "--help" || s == "-h" }
 func usage(w io.Writer) {
 	fmt.Fprint(w, "isrd is one shared cache for every replica of a Next.js app.\n\nUsage: isrd COMMAND [flags]\n\nCommands:\n")
 	for _, c := range commands() {
-		fmt.Fprintf(w, "  %-9s %s\n", c.name, c.summary)
+		fmt.Fprintf(w, "  %-10s %s\n", c.name, c.summary)
 	}
 	fmt.Fprint(w, "\n\"isrd COMMAND --help\" shows the flags of a command.\n")
 }

@@ -49,15 +49,24 @@ func health(ctx context.Context, args []string, stdout, _ io.Writer) error {
 }
 
 func ask(ctx context.Context, a config.Address) (_ healthv1.HealthCheckResponse_ServingStatus, err error) {
-	target := "passthrough:///" + a.Target
-	if a.Network == "unix" {
-		target = "unix://" + a.Target
-	}
-	conn, err := grpc.NewClient(target, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := dial(a)
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
 	reply, err := healthv1.NewHealthClient(conn).Check(ctx, &healthv1.HealthCheckRequest{}, grpc.WaitForReady(true))
 	return reply.GetStatus(), err
+}
+
+// dial gives a connection to a daemon, which is opened when it is used.
+func dial(a config.Address) (*grpc.ClientConn, error) {
+	target := "passthrough:///" + a.Target
+	if a.Network == "unix" {
+		target = "unix://" + a.Target
+	}
+	conn, err := grpc.NewClient(target, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return nil, fmt.Errorf("dial %v: %w", a, err)
+	}
+	return conn, nil
 }

@@ -49,6 +49,20 @@ type Config struct {
 	WaitLimit time.Duration
 	// FetchWaitLimit is the same for data that is read inside renders.
 	FetchWaitLimit time.Duration
+	// Worker says which processes regenerate pages on demand: any, leader, ordinal, dedicated or off.
+	Worker string
+	// WorkerConcurrency bounds the jobs of this daemon at a time.
+	WorkerConcurrency int
+	// WorkerRate bounds the jobs that this daemon begins in a second; 0: no bound.
+	WorkerRate float64
+	// WorkerTimeout bounds one attempt of a job.
+	WorkerTimeout time.Duration
+	// Ordinal is this daemon's number among its replicas; negative: the platform has none.
+	Ordinal int
+	// QueueMax bounds the jobs of an app that have not ended.
+	QueueMax int
+	// RefreshHot is how many of the most-read pages with a revalidated tag are regenerated at once.
+	RefreshHot int
 	// Codec compresses what is stored in Redis: zstd, gzip or none.
 	Codec string
 	// GzipLevel is 1 (fast) to 9 (small).
@@ -74,23 +88,28 @@ func Default() Config {
 		host = "isrd"
 	}
 	return Config{
-		Listen:          []string{"unix://" + defaultSocket()},
-		SocketMode:      "0660",
-		RedisPrefix:     "isrd",
-		RedisTimeout:    150 * time.Millisecond,
-		L1Bytes:         256 << 20,
-		MaxEntryBytes:   32 << 20,
-		LeaseTTL:        30 * time.Second,
-		LeaseMax:        2 * time.Minute,
-		MaxOutageAge:    time.Hour,
-		WaitLimit:       10 * time.Second,
-		FetchWaitLimit:  time.Second,
-		Codec:           "zstd",
-		GzipLevel:       1,
-		LogLevel:        "info",
-		LogFormat:       "text",
-		ShutdownTimeout: 10 * time.Second,
-		Instance:        host,
+		Listen:            []string{"unix://" + defaultSocket()},
+		SocketMode:        "0660",
+		RedisPrefix:       "isrd",
+		RedisTimeout:      150 * time.Millisecond,
+		L1Bytes:           256 << 20,
+		MaxEntryBytes:     32 << 20,
+		LeaseTTL:          30 * time.Second,
+		LeaseMax:          2 * time.Minute,
+		MaxOutageAge:      time.Hour,
+		WaitLimit:         10 * time.Second,
+		FetchWaitLimit:    time.Second,
+		Worker:            "any",
+		WorkerConcurrency: 16,
+		WorkerTimeout:     time.Minute,
+		Ordinal:           -1,
+		QueueMax:          100_000,
+		Codec:             "zstd",
+		GzipLevel:         1,
+		LogLevel:          "info",
+		LogFormat:         "text",
+		ShutdownTimeout:   10 * time.Second,
+		Instance:          host,
 	}
 }
 
@@ -135,7 +154,9 @@ func (c Config) LogValue() slog.Value {
 		slog.String("max_entry_bytes", c.MaxEntryBytes.String()), slog.Duration("lease_ttl", c.LeaseTTL),
 		slog.Duration("lease_max", c.LeaseMax), slog.Duration("max_outage_age", c.MaxOutageAge),
 		slog.Duration("wait_limit", c.WaitLimit), slog.Duration("fetch_wait_limit", c.FetchWaitLimit),
-		slog.String("codec", c.Codec), slog.Int("gzip_level", c.GzipLevel), slog.String("metrics_listen", c.MetricsListen),
+		slog.String("worker", c.Worker), slog.Int("worker_concurrency", c.WorkerConcurrency), slog.Float64("worker_rate", c.WorkerRate),
+		slog.Duration("worker_timeout", c.WorkerTimeout), slog.Int("ordinal", c.Ordinal), slog.Int("queue_max", c.QueueMax),
+		slog.Int("refresh_hot", c.RefreshHot), slog.String("codec", c.Codec), slog.Int("gzip_level", c.GzipLevel), slog.String("metrics_listen", c.MetricsListen),
 		slog.String("debug_listen", c.DebugListen), slog.String("instance", c.Instance),
 	)
 }

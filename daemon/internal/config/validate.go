@@ -38,13 +38,14 @@ func (c Config) Validate() error {
 	}{
 		{"redis-timeout", c.RedisTimeout, time.Millisecond}, {"lease-ttl", c.LeaseTTL, time.Second},
 		{"lease-max", c.LeaseMax, c.LeaseTTL}, {"max-outage-age", c.MaxOutageAge, time.Second}, {"wait-limit", c.WaitLimit, time.Millisecond},
-		{"fetch-wait-limit", c.FetchWaitLimit, time.Millisecond}, {"shutdown-timeout", c.ShutdownTimeout, time.Millisecond},
+		{"worker-timeout", c.WorkerTimeout, time.Second}, {"fetch-wait-limit", c.FetchWaitLimit, time.Millisecond}, {"shutdown-timeout", c.ShutdownTimeout, time.Millisecond},
 	} {
 		check(d.value >= d.min, "--%s %v: the least is %v", d.flag, d.value, d.min)
 	}
 	check(c.L1Bytes >= 1<<20, "--l1-bytes %v: the least is 1MiB", c.L1Bytes)
 	check(c.MaxEntryBytes >= 1<<10 && c.MaxEntryBytes <= 60<<20, "--max-entry-bytes %v: write 1KiB to 60MiB, which is what fits in a message", c.MaxEntryBytes)
 	check(c.MaxEntryBytes <= c.L1Bytes/4, "--max-entry-bytes %v: more than a quarter of --l1-bytes (%v); a few such entries would push everything else out", c.MaxEntryBytes, c.L1Bytes)
+	problems = append(problems, c.validateWorker())
 	check(slices.Contains([]string{"zstd", "gzip", "none"}, c.Codec), "--codec %q: write zstd, gzip or none", c.Codec)
 	check(c.GzipLevel >= 1 && c.GzipLevel <= 9, "--gzip-level %d: write 1 (fast) to 9 (small)", c.GzipLevel)
 	var level slog.Level
@@ -70,4 +71,26 @@ func (c Config) validateRedis() error {
 		return errors.New("--redis-prefix: it may not be empty")
 	}
 	return nil
+}
+
+var workerModes = []string{"any", "leader", "ordinal", "dedicated", "off"}
+
+func (c Config) validateWorker() error {
+	var problems []error
+	if !slices.Contains(workerModes, c.Worker) {
+		problems = append(problems, fmt.Errorf("--worker %q: write one of %s", c.Worker, strings.Join(workerModes, ", ")))
+	}
+	if c.WorkerConcurrency < 1 || c.WorkerConcurrency > 1024 {
+		problems = append(problems, fmt.Errorf("--worker-concurrency %d: write 1 to 1024", c.WorkerConcurrency))
+	}
+	if c.WorkerRate < 0 || c.WorkerRate > 0 && c.WorkerRate < 0.001 {
+		problems = append(problems, fmt.Errorf("--worker-rate %v: write jobs per second, or 0 for no bound", c.WorkerRate))
+	}
+	if c.QueueMax < 100 || c.QueueMax > 1_000_000 {
+		problems = append(problems, fmt.Errorf("--queue-max %d: write 100 to 1000000", c.QueueMax))
+	}
+	if c.RefreshHot < 0 || c.RefreshHot > 1000 {
+		problems = append(problems, fmt.Errorf("--refresh-hot %d: write 0 to 1000", c.RefreshHot))
+	}
+	return errors.Join(problems...)
 }

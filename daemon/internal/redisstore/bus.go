@@ -23,13 +23,15 @@ type bus struct {
 
 	mu       sync.Mutex
 	channels map[string]*follow
-	pubsub   Subscription // the connection, if there is one
+	ears     map[string]ear // by channel
+	pubsub   Subscription   // the connection, if there is one
 	work     work
 }
 
 func (b *bus) init(s *Store) {
 	b.store = s
 	b.channels = make(map[string]*follow)
+	b.ears = make(map[string]ear)
 	b.work.init()
 }
 
@@ -136,7 +138,9 @@ func (b *bus) attach(ps Subscription) []string {
 }
 
 // names gives the channels. The caller holds mu.
-func (b *bus) names() []string { return slices.Sorted(maps.Keys(b.channels)) }
+func (b *bus) names() []string {
+	return slices.Concat(slices.Sorted(maps.Keys(b.channels)), slices.Sorted(maps.Keys(b.ears)))
+}
 
 // open opens the connection and subscribes to every channel. Until it is open, nobody else uses it: whoever added an app
 // would wait for as long as that takes.
@@ -150,9 +154,12 @@ func (b *bus) open(ctx context.Context, ps Subscription) error {
 	if err := ps.Ping(ctx); err != nil {
 		return fmt.Errorf("ping: %w", err)
 	}
+	before := make(map[string]bool, len(first))
+	for _, channel := range first {
+		before[channel] = true
+	}
 	came := slices.DeleteFunc(b.attach(ps), func(channel string) bool {
-		_, before := slices.BinarySearch(first, channel)
-		return before
+		return before[channel]
 	})
 	return subscribe(ctx, ps, came)
 }
@@ -199,9 +206,11 @@ func (b *bus) receive(m Push) {
 		if f := b.at(m.Channel); f != nil {
 			b.behind(f)
 		}
+		b.perk(m.Channel, "")
 	case Message:
 		f := b.at(m.Channel)
 		if f == nil {
+			b.perk(m.Channel, m.Payload)
 			return
 		}
 		t, err := parseTold(m.Payload)

@@ -13,6 +13,7 @@
 //	n:{<id>}        how many of its renders ended without a write
 //	{<app>}:log     a hash: where the app's log is, what its tags were marked with, and who vouches for it (see log.lua)
 //	{<app>}:events  a stream: the last events of the log
+//	{<app>}:queue…  its jobs (see queue/prelude.lua), whose changes are told on a channel of their own
 //
 // and one channel per app, {<app>}:told, for its events, for what its members acknowledge, and for hints that a key was
 // written or released. The channel is only the fast path. A follower checks each event against its predecessor, and its

@@ -6,7 +6,7 @@ import (
 	"encoding/hex"
 )
 
-//go:embed scripts/*.lua
+//go:embed scripts/*.lua scripts/queue/*.lua
 var files embed.FS
 
 // Script is one of the store's scripts. Its head says what it is given, what it returns and what it publishes.
@@ -46,4 +46,13 @@ var (
 	membersScript = newScript("members", "log")
 	restoreScript = newScript("restore", "log")
 	pruneScript   = newScript("prune", "log")
+
+	queueAddScript    = newScript("queue/add", "queue/prelude")
+	queueTakeScript   = newScript("queue/take", "queue/prelude")
+	queueRenewScript  = newScript("queue/renew", "queue/prelude")
+	queueEndScript    = newScript("queue/end", "queue/prelude")
+	queueEditScript   = newScript("queue/edit", "queue/prelude")
+	queueGetScript    = newScript("queue/get", "queue/prelude")
+	queueBuildsScript = newScript("queue/builds", "queue/prelude")
+	queueLeadScript   = newScript("queue/lead", "queue/prelude")
 )

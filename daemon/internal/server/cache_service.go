@@ -15,6 +15,7 @@ type cacheService struct {
 	hub     *hub.Hub
 	config  Config
 	metrics *metrics
+	working working
 	log     *slog.Logger
 }
 
@@ -32,6 +33,9 @@ func (s *cacheService) Get(ctx context.Context, r *isrdv1.GetRequest) (*isrdv1.G
 // Set implements CacheService.
 func (s *cacheService) Set(ctx context.Context, r *isrdv1.SetRequest) (*isrdv1.SetResponse, error) {
 	out, err := s.set(ctx, unary, r)
+	if err == nil {
+		s.working.wrote(r, out)
+	}
 	return out, statusOf(err).Err()
 }
 

@@ -90,14 +90,14 @@ func wirePosition(p tag.Position) *isrdv1.Position {
 }
 
 // entry takes a message apart: what the cache decides by, the body, and the rest as opaque bytes. It uses up e.
-func entry(k cache.Key, e *isrdv1.Entry) (cache.Entry, error) {
+func entry(k cache.Key, e *isrdv1.Entry, age time.Duration) (cache.Entry, error) {
 	if e.GetKind() == isrdv1.Kind_KIND_UNSPECIFIED {
 		return cache.Entry{}, status.Error(codes.InvalidArgument, "entry.kind is missing")
 	}
 	if err := tags("entry.tags", e.GetTags()); err != nil {
 		return cache.Entry{}, err
 	}
-	out := cache.Entry{Key: k, Tags: e.GetTags(), Lifetime: lifetime(e.GetLifetime()), Parts: make([][]byte, len(e.GetParts()))}
+	out := cache.Entry{Key: k, Tags: e.GetTags(), Lifetime: lifetime(e.GetLifetime(), age), Parts: make([][]byte, len(e.GetParts()))}
 	for i, p := range e.GetParts() {
 		if same := int(p.GetSameAs()); same > i || same > 0 && len(p.GetData()) > 0 {
 			return cache.Entry{}, status.Errorf(codes.InvalidArgument, "entry.parts[%d].same_as is %d: it must name an earlier part, and data must be empty", i, same)
@@ -131,13 +131,14 @@ func wireEntry(e *cache.Entry, body bool) (*isrdv1.Entry, error) {
 	return out, nil
 }
 
-func lifetime(l *isrdv1.Lifetime) cache.Lifetime {
+// lifetime is what is left of it for content of this age.
+func lifetime(l *isrdv1.Lifetime, age time.Duration) cache.Lifetime {
 	out := cache.Lifetime{Revalidate: cache.Unlimited, Expire: cache.Unlimited}
 	if l != nil && l.RevalidateSeconds != nil {
-		out.Revalidate = time.Duration(l.GetRevalidateSeconds()) * time.Second
+		out.Revalidate = max(time.Duration(l.GetRevalidateSeconds())*time.Second-age, 0)
 	}
 	if l != nil && l.ExpireSeconds != nil {
-		out.Expire = time.Duration(l.GetExpireSeconds()) * time.Second
+		out.Expire = max(time.Duration(l.GetExpireSeconds())*time.Second-age, 0)
 	}
 	return out
 }
@@ -215,7 +216,7 @@ func (c caller) setRequest(r *isrdv1.SetRequest) (cache.SetRequest, error) {
 	if r.GetBuiltAtMs() < 0 || r.GetBuiltAtMs() > 0 && !r.GetOnlyIfAbsent() {
 		return cache.SetRequest{}, status.Error(codes.InvalidArgument, "built_at_ms is a time, and goes with only_if_absent: what a build has rendered replaces nothing")
 	}
-	e, err := entry(k, r.GetEntry())
+	e, err := entry(k, r.GetEntry(), time.Duration(r.GetAgeMs())*time.Millisecond)
 	if err != nil {
 		return cache.SetRequest{}, err
 	}

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/isrd/isrd/daemon/internal/cache"
+	"github.com/isrd/isrd/daemon/internal/queue"
 )
 
 // statusOf is the one place where errors become gRPC codes.
@@ -17,11 +18,11 @@ func statusOf(err error) *status.Status {
 	}
 	code := codes.Internal
 	switch {
-	case errors.Is(err, cache.ErrKey):
+	case errors.Is(err, cache.ErrKey), errors.Is(err, queue.ErrPath):
 		code = codes.InvalidArgument
-	case errors.Is(err, cache.ErrTooManyApps):
+	case errors.Is(err, cache.ErrTooManyApps), errors.Is(err, queue.ErrFull):
 		code = codes.ResourceExhausted
-	case errors.Is(err, cache.ErrUnavailable):
+	case errors.Is(err, cache.ErrUnavailable), errors.Is(err, queue.ErrUnavailable):
 		code = codes.Unavailable
 	case errors.Is(err, context.DeadlineExceeded):
 		code = codes.DeadlineExceeded

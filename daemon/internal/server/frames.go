@@ -34,6 +34,8 @@ func (ss *session) read(ctx context.Context) error {
 			ss.start(ctx, f.GetId(), ss.pong)
 		case *isrdv1.SessionRequest_EventsAck:
 			ss.events.Ack(position(frame.EventsAck.GetPosition()))
+		case *isrdv1.SessionRequest_JobResult:
+			ss.answered(f.GetId(), frame.JobResult)
 		case *isrdv1.SessionRequest_Cancel:
 			ss.cancelRequest(ctx, f.GetId())
 		}
@@ -143,11 +145,16 @@ func (ss *session) get(ctx context.Context, id uint64, r *isrdv1.GetRequest) (*i
 }
 
 func (ss *session) set(ctx context.Context, r *isrdv1.SetRequest) (*isrdv1.SessionResponse, error) {
+	if ss.working() {
+		r.Durable = true // it may be the write that ends a job, which then is in the store
+	}
+	ss.use(r.GetKey(), r.GetLeaseToken())
 	// An acknowledged write outlives the session; only the acknowledgement can be cancelled.
 	out, err := ss.service.set(context.WithoutCancel(ctx), ss.who, r)
 	if err != nil {
 		return nil, err
 	}
+	ss.wrote(r, out)
 	if out.GetOutcome() != isrdv1.Outcome_OUTCOME_LOCAL_ONLY { // then the lease may still be there
 		ss.forget(r.GetKey(), r.GetLeaseToken())
 	}
@@ -155,6 +162,7 @@ func (ss *session) set(ctx context.Context, r *isrdv1.SetRequest) (*isrdv1.Sessi
 }
 
 func (ss *session) release(ctx context.Context, r *isrdv1.ReleaseRequest) (*isrdv1.SessionResponse, error) {
+	ss.use(r.GetKey(), r.GetLeaseToken())
 	out, err := ss.service.release(ctx, ss.who, r)
 	if err != nil {
 		return nil, err

@@ -19,6 +19,7 @@ type held struct {
 	granted time.Time // it is renewed only for so long
 	ttl     time.Duration
 	expires time.Time // then it is gone by itself
+	used    bool      // its holder is done with it, and it may not have ended: it is not renewed
 }
 
 // leases are what a session holds. They are guarded by the session's mutex. The zero value is ready.
@@ -95,6 +96,20 @@ func (ss *session) forget(k *isrdv1.Key, token uint64) {
 	}
 }
 
+// use says that the holder of a lease is done with it, whatever becomes of what it has asked for.
+func (ss *session) use(k *isrdv1.Key, token uint64) {
+	key, err := ss.who.key(k)
+	if err != nil || token == 0 {
+		return
+	}
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	if h, ok := ss.leases.keys[key.ID()]; ok && h.token == token {
+		h.used = true
+		ss.leases.keys[key.ID()] = h
+	}
+}
+
 // takeBack takes the lease that a get was answered with, whose caller has gone: the answer and the cancellation have
 // crossed.
 func (ss *session) takeBack(request uint64) (held, bool) {
@@ -164,7 +179,7 @@ func (ss *session) renewLeases(ctx context.Context) {
 func (ss *session) renew(ctx context.Context, h held) {
 	now := time.Now()
 	ttl := min(h.ttl, h.granted.Add(ss.service.config.LeaseMax).Sub(now))
-	if ttl <= 0 || !now.Add(ttl).After(h.expires) {
+	if h.used || ttl <= 0 || !now.Add(ttl).After(h.expires) {
 		return
 	}
 	renewed, err := ss.service.cache.Renew(ctx, h.key, h.token, ttl)

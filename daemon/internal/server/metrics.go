@@ -10,6 +10,15 @@ type metrics struct {
 	resets   prometheus.Counter
 }
 
+// queueMetrics are those of the RevalidationService.
+type queueMetrics struct{ enqueued *prometheus.CounterVec }
+
+func newQueueMetrics(reg prometheus.Registerer) *queueMetrics {
+	return &queueMetrics{enqueued: promauto.With(reg).NewCounterVec(prometheus.CounterOpts{
+		Name: "isrd_queue_requests_total", Help: "Regenerations that were asked for at this daemon: enqueued, collapsed with one that waited, or refused for want of room.",
+	}, []string{"app", "outcome"})}
+}
+
 func newMetrics(reg prometheus.Registerer) *metrics {
 	f := promauto.With(reg)
 	return &metrics{

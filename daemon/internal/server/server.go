@@ -29,6 +29,7 @@ import (
 	isrdv1 "github.com/isrd/isrd/daemon/gen/isrd/v1"
 	"github.com/isrd/isrd/daemon/internal/cache"
 	"github.com/isrd/isrd/daemon/internal/hub"
+	"github.com/isrd/isrd/daemon/internal/queue"
 )
 
 // Config of a Server. Cache and Hub must be given; the zero value of every other field works.
@@ -37,6 +38,14 @@ type Config struct {
 	Cache *cache.Cache
 	// Hub gives the sessions their events; closing it ends them.
 	Hub *hub.Hub
+	// Lister names entries. Nil: nobody can.
+	Lister cache.Lister
+	// Workers gets the processes that offer to regenerate pages; nil: none does.
+	Workers Workers
+	// Jobs is the queue of regenerations; nil: the daemon has none.
+	Jobs queue.Jobs
+	// RefreshHot is how many of the most-read pages that a revalidated tag affects are regenerated at once.
+	RefreshHot int
 	// Apps is the allow-list of apps; empty: every app.
 	Apps []string
 	// Token must be shown by callers; empty: nobody is asked.
@@ -89,7 +98,14 @@ type Server struct {
 	config Config
 	grpc   *grpc.Server
 	health *health.Server
+	stops  chan struct{} // closed when the server begins to stop
 	log    *slog.Logger
+}
+
+// Workers gives processes something to do; worker.Worker is one.
+type Workers interface {
+	// Join adds a process until leave is called.
+	Join(o queue.Offer, p queue.Process) (leave func())
 }
 
 func (c Config) withDefaults() Config {
@@ -101,12 +117,19 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// New builds the gRPC server with its services: isrd.v1.CacheService, health and reflection.
+// New builds the gRPC server with its services: isrd.v1.CacheService, AdminService, RevalidationService if there is a queue,
+// health and reflection.
 func New(cfg Config) *Server {
 	cfg = cfg.withDefaults()
-	s := &Server{config: cfg, health: health.NewServer(), log: cfg.Logger}
+	s := &Server{config: cfg, health: health.NewServer(), stops: make(chan struct{}), log: cfg.Logger}
 	s.grpc = grpc.NewServer(s.options()...)
 	isrdv1.RegisterCacheServiceServer(s.grpc, NewService(cfg))
+	isrdv1.RegisterAdminServiceServer(s.grpc, &adminService{
+		calls: calls{cache: cfg.Cache, apps: allowList(cfg.Apps)}, lister: cfg.Lister, config: cfg,
+	})
+	if cfg.Jobs != nil {
+		isrdv1.RegisterRevalidationServiceServer(s.grpc, newRevalidationService(cfg, s.stops))
+	}
 	healthv1.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)
 	return s
@@ -225,6 +248,7 @@ func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
 // stop closes the hub first: GracefulStop does not return while a session is open.
 func (s *Server) stop() {
 	s.health.Shutdown()
+	close(s.stops)
 	s.config.Hub.Close()
 	graceful := make(chan struct{})
 	go func() {

@@ -57,6 +57,9 @@ type session struct {
 	closed bool                          // no further request begins
 	cancel map[uint64]context.CancelFunc // by the id of the request
 	leases leases
+	jobs   jobs
+
+	gone chan struct{} // closed when the process can be asked for nothing more
 }
 
 // Session implements CacheService.
@@ -75,6 +78,7 @@ func (s *cacheService) Session(stream isrdv1.CacheService_SessionServer) error {
 		out:     make(chan *isrdv1.SessionResponse, 256),
 		events:  s.hub.Subscribe(hello.GetApp(), maxBehind),
 		cancel:  make(map[uint64]context.CancelFunc),
+		gone:    make(chan struct{}),
 	}
 	defer ss.events.Close()
 	s.metrics.sessions.WithLabelValues(hello.GetApp()).Inc()
@@ -96,7 +100,10 @@ func (ss *session) run(hello *isrdv1.Hello) error {
 	writer.Go(func() { cancel(ss.guard(ctx, ss.write)) })
 	writer.Go(func() { ss.renewLeases(ctx) })
 	go func() { cancel(ss.read(ctx)) }() // ends with the stream: Recv returns when this handler has
+	leave := ss.offer(hello)
 	<-ctx.Done()
+	leave()
+	close(ss.gone)
 	err := context.Cause(ctx)
 	writer.Wait()
 	ss.close()

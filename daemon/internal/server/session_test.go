@@ -36,6 +36,7 @@ type daemon struct {
 	stop   context.CancelFunc
 	done   chan error
 	socket string
+	cache  *cache.Cache
 	brittle
 }
 
@@ -113,7 +114,8 @@ func start(t testing.TB, cfg server.Config) *daemon {
 	d := &daemon{t: t, done: make(chan error, 1), brittle: brittle{
 		Store: store, entered: make(chan struct{}), goOn: make(chan struct{}), releases: new(atomic.Int64), renewals: make(renewals, 1000),
 	}}
-	cfg.Cache = cache.New(cache.Config{Store: d.brittle, Log: store, Memory: store.Memory(), Embedded: true, Publisher: h, LeaseTTL: leaseTTL, Registerer: prometheus.NewRegistry(), MaxEntryBytes: 32 << 20})
+	cfg.Cache = cache.New(cache.Config{Store: d.brittle, Log: store, Memory: store.Memory(), Embedded: true, Publisher: h, LeaseTTL: leaseTTL, CountReads: cfg.RefreshHot > 0, Registerer: prometheus.NewRegistry(), MaxEntryBytes: 32 << 20})
+	d.cache = cfg.Cache
 	dir, err := os.MkdirTemp("", "isrd") // t.TempDir is too long for the path of a socket
 	if err != nil {
 		t.Fatal(err)

@@ -53,6 +53,7 @@ type call struct {
 	args   []string
 	run    func() ([]any, error) // what Redis does
 	done   chan outcome
+	ran    bool // Redis has carried it out
 	over   bool
 	held   []func() // what waits for the link to be sound
 }
@@ -119,6 +120,7 @@ func (c *call) pass(do func()) {
 
 // execute is the command's arrival at Redis. It is carried out although nobody may wait for it any more.
 func (c *call) execute() {
+	c.ran = true
 	reply, err := c.run()
 	c.link.w.after(c.link.delay(), func() { c.pass(func() { c.end(outcome{reply: reply, err: err}) }) })
 }
@@ -167,7 +169,7 @@ func (l *link) change(to condition) {
 // sever breaks what is under way: a command may have been carried out or not, and nobody will know.
 func (l *link) sever() {
 	for _, c := range append([]*call(nil), l.calls...) {
-		if l.w.chance(0.5) {
+		if !c.ran && l.w.chance(0.5) {
 			_, _ = c.run() // it was on the wire
 		}
 		c.end(outcome{err: errBroke})

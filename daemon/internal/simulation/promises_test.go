@@ -31,7 +31,7 @@ func (h *watch) told(c *client, r read, a answer) {
 	// from older content by its token, which is a time by the clock of Redis: after a fail-over to a server whose clock is
 	// behind, older content may have the larger one, and is served, flagged, until the mark is in the log.
 	t, bad := r.own.broken(a.content, readers, fresh, now)
-	if bad && !(a.flagged() && h.w.plan.has("fail-over")) {
+	if bad && (!a.flagged() || !h.w.plan.has("fail-over")) {
 		h.w.fail(noResurrection, "%s was told %v %s %s of tick %d, and has itself revalidated %s: %+v",
 			c.name, a.status, flagOf(a), describe(a.content), a.content.tick, t, r.own[t])
 	}

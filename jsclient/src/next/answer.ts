@@ -27,8 +27,13 @@ export interface Circumstances {
 }
 
 /** The clock that Next.js 15 and 16 judge by; 14 and images use Date.now, which differs by what the clock was set since. */
+export function hostNow(): number {
+  return performance.timeOrigin + performance.now();
+}
+
+/** The clock that the Next.js of a read judges by. */
 export function nowOf(ctx: HostGetContext): number {
-  return dialectOf(ctx) === "14" ? Date.now() : performance.timeOrigin + performance.now();
+  return dialectOf(ctx) === "14" ? Date.now() : hostNow();
 }
 
 /**

@@ -46,6 +46,12 @@ export function nextLoader(serverDistDir: string | undefined): LoadNext {
   return (path) => require(path);
 }
 
+/** Where `next start` and a standalone server have their build output, for callers that are not told; if it is there. */
+export function findServerDistDir(directory: string): string | undefined {
+  const distDir = join(directory, ".next");
+  return readText(join(distDir, "BUILD_ID")) === undefined ? undefined : join(distDir, "server");
+}
+
 function findNextVersion(load: LoadNext): string {
   try {
     const version = field(load("next/package.json"), "version");

@@ -38,3 +38,9 @@ export function retryAfterMs(ctx: HostSetContext, trueRevalidate: number | undef
   const seconds = Math.max(asked, trueRevalidate ?? RETRY_MAX_SECONDS);
   return Math.min(RETRY_MAX_SECONDS, Math.max(RETRY_MIN_SECONDS, seconds)) * 1000;
 }
+
+/** The mark of a revalidation with this `expire`. What cannot be a duration means at once, as none does. */
+export function toMark(expire: number | undefined): { expireSeconds?: number } {
+  if (expire === undefined || Number.isNaN(expire)) return {};
+  return { expireSeconds: Math.min(MAX_SECONDS, Math.max(0, Math.ceil(expire))) };
+}

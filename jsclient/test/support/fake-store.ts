@@ -234,7 +234,7 @@ export class FakeStore {
       if (stored) stored.retryAt = Date.now() + request.retryAfterMs;
       return Outcome.ACCEPTED;
     }
-    const version = request.base ?? (request.position && { ...request.position, token: 0n });
+    const version = request.base ?? (request.position && { ...request.position, token: (this.#token += 1n) });
     if (!version || !request.entry) return Outcome.REFUSED_OLDER;
     if (stored && compareVersions(version as Version, stored.version as Version) < 0) return Outcome.REFUSED_OLDER;
     const candidate: Stored = { entry: request.entry, version, storedAt: Date.now(), retryAt: 0 };

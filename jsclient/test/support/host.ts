@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Handler } from "../../src/handler.js";
 import { createLog, type Log } from "../../src/log.js";
+import type { LoadNext } from "../../src/next/telling.js";
 import type { HostContext } from "../../src/next/values.js";
 import { createRuntime, type Runtime } from "../../src/runtime.js";
 import type { Dial } from "../../src/transport.js";
@@ -42,12 +43,19 @@ export function fakeBuild(buildId: string, app = "shop"): { serverDistDir: strin
 }
 
 /** Starts a host. */
-export function startHost(options: { dial: Dial; env?: NodeJS.ProcessEnv; buildId?: string; app?: string }): FakeHost {
+export function startHost(options: {
+  dial: Dial;
+  env?: NodeJS.ProcessEnv;
+  buildId?: string;
+  app?: string;
+  /** The Next.js that it is; by default that of this repository. */
+  load?: LoadNext;
+}): FakeHost {
   const build = fakeBuild(options.buildId ?? "build-1", options.app);
   const log = memoryLog();
   const env = { ISRD_ADDRESS: "unix:/nowhere.sock", ...options.env };
   // The Next.js of this repository: a folder of the system's for temporary files has none.
-  const load = createRequire(import.meta.url);
+  const load = options.load ?? createRequire(import.meta.url);
   const runtime = createRuntime({ serverDistDir: build.serverDistDir, env, dial: options.dial, log, load });
   return {
     runtime,

@@ -609,7 +609,10 @@ type SetRequest struct {
 	// The value is the old one of this version, rewritten by Next.js after a failed render: only a retry delay is kept.
 	RewriteOf *Version `protobuf:"bytes,9,opt,name=rewrite_of,json=rewriteOf,proto3" json:"rewrite_of,omitempty"`
 	// With rewrite_of: do not regenerate before this many milliseconds are over.
-	RetryAfterMs  uint32 `protobuf:"varint,10,opt,name=retry_after_ms,json=retryAfterMs,proto3" json:"retry_after_ms,omitempty"`
+	RetryAfterMs uint32 `protobuf:"varint,10,opt,name=retry_after_ms,json=retryAfterMs,proto3" json:"retry_after_ms,omitempty"`
+	// How old the content is already, in milliseconds: its lifetime began with its render, and is over so much earlier. The
+	// age in answers counts from the write all the same.
+	AgeMs         uint32 `protobuf:"varint,11,opt,name=age_ms,json=ageMs,proto3" json:"age_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -710,6 +713,13 @@ func (x *SetRequest) GetRewriteOf() *Version {
 func (x *SetRequest) GetRetryAfterMs() uint32 {
 	if x != nil {
 		return x.RetryAfterMs
+	}
+	return 0
+}
+
+func (x *SetRequest) GetAgeMs() uint32 {
+	if x != nil {
+		return x.AgeMs
 	}
 	return 0
 }
@@ -1588,7 +1598,7 @@ const file_isrd_v1_cache_proto_rawDesc = "" +
 	"\tunchanged\x18\t \x01(\bR\tunchanged\x12$\n" +
 	"\x05aside\x18\n" +
 	" \x01(\v2\x0e.isrd.v1.AsideR\x05aside\x12\"\n" +
-	"\rlease_left_ms\x18\v \x01(\rR\vleaseLeftMs\"\xff\x02\n" +
+	"\rlease_left_ms\x18\v \x01(\rR\vleaseLeftMs\"\x96\x03\n" +
 	"\n" +
 	"SetRequest\x12\x1e\n" +
 	"\x03key\x18\x01 \x01(\v2\f.isrd.v1.KeyR\x03key\x12$\n" +
@@ -1603,7 +1613,8 @@ const file_isrd_v1_cache_proto_rawDesc = "" +
 	"\n" +
 	"rewrite_of\x18\t \x01(\v2\x10.isrd.v1.VersionR\trewriteOf\x12$\n" +
 	"\x0eretry_after_ms\x18\n" +
-	" \x01(\rR\fretryAfterMs\"e\n" +
+	" \x01(\rR\fretryAfterMs\x12\x15\n" +
+	"\x06age_ms\x18\v \x01(\rR\x05ageMs\"e\n" +
 	"\vSetResponse\x12*\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x10.isrd.v1.OutcomeR\aoutcome\x12*\n" +
 	"\aversion\x18\x02 \x01(\v2\x10.isrd.v1.VersionR\aversion\"o\n" +

@@ -1071,9 +1071,9 @@ type Job struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Names the job.
 	JobId string `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
-	// The path to request, with basePath.
+	// The path to request, without basePath: the process knows it, and adds it.
 	Path string `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
-	// The entry whose write ends the job.
+	// The entry whose write ends the job, where the daemon knows it.
 	Key *Key `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
 	// Only if there is an entry already.
 	OnlyIfCached bool `protobuf:"varint,4,opt,name=only_if_cached,json=onlyIfCached,proto3" json:"only_if_cached,omitempty"`
@@ -1158,7 +1158,10 @@ type JobResult struct {
 	// The `x-nextjs-cache` header of the response.
 	NextCache string `protobuf:"bytes,3,opt,name=next_cache,json=nextCache,proto3" json:"next_cache,omitempty"`
 	// Why it failed, if it did.
-	Error         string `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
+	Error string `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
+	// The entry that the path is cached as, where the process knows it. Without, it is the one written meanwhile whose name
+	// is the path, perhaps after a locale.
+	Key           *Key `protobuf:"bytes,5,opt,name=key,proto3" json:"key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1219,6 +1222,13 @@ func (x *JobResult) GetError() string {
 		return x.Error
 	}
 	return ""
+}
+
+func (x *JobResult) GetKey() *Key {
+	if x != nil {
+		return x.Key
+	}
+	return nil
 }
 
 // Figures reports what only the client can count.
@@ -1358,14 +1368,15 @@ const file_isrd_v1_session_proto_rawDesc = "" +
 	"\x03key\x18\x03 \x01(\v2\f.isrd.v1.KeyR\x03key\x12$\n" +
 	"\x0eonly_if_cached\x18\x04 \x01(\bR\fonlyIfCached\x12\x1f\n" +
 	"\vdeadline_ms\x18\x05 \x01(\rR\n" +
-	"deadlineMs\"x\n" +
+	"deadlineMs\"\x98\x01\n" +
 	"\tJobResult\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x1f\n" +
 	"\vhttp_status\x18\x02 \x01(\rR\n" +
 	"httpStatus\x12\x1d\n" +
 	"\n" +
 	"next_cache\x18\x03 \x01(\tR\tnextCache\x12\x14\n" +
-	"\x05error\x18\x04 \x01(\tR\x05error\"\x82\x01\n" +
+	"\x05error\x18\x04 \x01(\tR\x05error\x12\x1e\n" +
+	"\x03key\x18\x05 \x01(\v2\f.isrd.v1.KeyR\x03key\"\x82\x01\n" +
 	"\aFigures\x12:\n" +
 	"\bcounters\x18\x01 \x03(\v2\x1e.isrd.v1.Figures.CountersEntryR\bcounters\x1a;\n" +
 	"\rCountersEntry\x12\x10\n" +
@@ -1427,12 +1438,13 @@ var file_isrd_v1_session_proto_depIdxs = []int32{
 	21, // 13: isrd.v1.Reset.position:type_name -> isrd.v1.Position
 	21, // 14: isrd.v1.EventsAck.position:type_name -> isrd.v1.Position
 	22, // 15: isrd.v1.Job.key:type_name -> isrd.v1.Key
-	19, // 16: isrd.v1.Figures.counters:type_name -> isrd.v1.Figures.CountersEntry
-	17, // [17:17] is the sub-list for method output_type
-	17, // [17:17] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	22, // 16: isrd.v1.JobResult.key:type_name -> isrd.v1.Key
+	19, // 17: isrd.v1.Figures.counters:type_name -> isrd.v1.Figures.CountersEntry
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_isrd_v1_session_proto_init() }

@@ -1,6 +1,5 @@
 import * as cache from "next/cache";
 
-// biome-ignore lint/performance/noDynamicNamespaceImportAccess: it is there since 16; before, revalidateTag does the same.
 const update = cache["updateTag"] ?? cache.revalidateTag;
 
 // biome-ignore lint/suspicious/useAwait: Next.js wants server functions to be async.

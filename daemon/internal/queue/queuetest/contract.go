@@ -1,0 +1,325 @@
+package queuetest
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/isrd/isrd/daemon/internal/queue"
+)
+
+var tests = []struct {
+	name   string
+	config func(*queue.Config)
+	run    func(*fixture)
+}{
+	{"a job goes from the queue to its end", nil, testWay},
+	{"identical jobs that nobody has begun are one", nil, testCollapse},
+	{"who asks while it is rendered gets the next render", nil, testAgain},
+	{"a path settles before it is rendered again", func(c *queue.Config) { c.Settle = 300 * time.Millisecond }, testSettle},
+	{"priorities, and nobody starves", nil, testPriorities},
+	{"what fails is tried again later, and is dead in the end", func(c *queue.Config) { c.Attempts = 3 }, testFailures},
+	{"dead jobs are retried or dropped", nil, testDead},
+	{"the oldest dead job makes room", func(c *queue.Config) { c.MaxDead = 3 }, testDeadBound},
+	{"a worker that went away is followed, and cannot end what it lost", func(c *queue.Config) { c.Lease = 100 * time.Millisecond }, testFencing},
+	{"a claim lives while it is renewed", func(c *queue.Config) { c.Lease = 400 * time.Millisecond }, testRenew},
+	{"a job that was given back counts no attempt", nil, testGiveBack},
+	{"there is no room without end, and least for bulk", func(c *queue.Config) { c.Max = 200 }, testFull},
+	{"builds have jobs of their own, and any will do for some", nil, testBuilds},
+	{"a job that nobody takes dies", func(c *queue.Config) { c.Patience = 50 * time.Millisecond }, testUnclaimed},
+	{"ended jobs are forgotten", func(c *queue.Config) { c.Keep = 30 * time.Millisecond }, testForgotten},
+	{"of many who claim each job has one", nil, testConcurrentClaims},
+	{"lists have pages", nil, testList},
+	{"one leader at a time, by term", nil, testLeader},
+	{"listeners hear of new jobs and of ends", nil, testListen},
+}
+
+func testWay(f *fixture) {
+	t := f.add(queue.Request{Path: "/größe/{a b}", Build: build, Priority: queue.Normal, OnlyIfCached: true})
+	j := f.want(t.ID, queue.Queued)
+	if j.Path != "/größe/{a b}" || j.Build != build || j.Priority != queue.Normal || !j.OnlyIfCached || j.Attempt != 0 || j.Enqueued == 0 {
+		f.Errorf("enqueued: %+v", j)
+	}
+	taken := f.one()
+	if j := f.want(t.ID, queue.Taken); j.By != "worker" || j.Attempt != 1 || j.Claimed < j.Enqueued || taken.ID != t.ID || taken.Path != j.Path {
+		f.Errorf("claimed: %+v as %+v", j, taken)
+	}
+	f.none()
+	f.counts(1, 0)
+	f.finish(taken, queue.Result{Verdict: queue.Complete, Outcome: queue.NotFound, HTTPStatus: 404, Reason: "so \"it\" is"})
+	if j := f.want(t.ID, queue.Done); j.Outcome != queue.NotFound || j.HTTPStatus != 404 || j.Reason != "so \"it\" is" || !j.Ended() {
+		f.Errorf("done: %+v", j)
+	}
+	if ok, err := f.b.Finish(f.Context(), f.app, taken.Claim(), written); err != nil || ok {
+		f.Errorf("finished twice: %v, %v", ok, err)
+	}
+	f.none()
+	f.counts(0, 0)
+}
+
+func testCollapse(f *fixture) {
+	r := page("/p")
+	r.Priority, r.OnlyIfCached = queue.Bulk, true
+	first := f.add(r)
+	if first.Collapsed {
+		f.Error("the first one was there")
+	}
+	other := page("/p")
+	other.Build = "another"
+	if t := f.add(other); t.Collapsed || t.ID == first.ID {
+		f.Error("another build's job was taken for this one's")
+	}
+	for range 3 {
+		if t := f.add(page("/p")); !t.Collapsed || t.ID != first.ID {
+			f.Errorf("got %+v, want that of %s", t, first.ID)
+		}
+	}
+	if t := f.add(r); !t.Collapsed || t.ID != first.ID {
+		f.Errorf("got %+v, want that of %s", t, first.ID)
+	}
+	if j := f.get(first.ID); j.Priority != queue.Interactive || j.OnlyIfCached {
+		f.Errorf("it does not do what all have asked for: %+v", j)
+	}
+	if j := f.one(); j.ID != first.ID {
+		f.Errorf("claimed %+v", j)
+	}
+	f.none()
+	f.counts(2, 0)
+}
+
+func testAgain(f *fixture) {
+	first := f.add(page("/p"))
+	for range 3 {
+		taken := f.one()
+		if taken.ID != first.ID {
+			f.Fatalf("claimed %s, want %s", taken.ID, first.ID)
+		}
+		next := f.add(page("/p"))
+		if next.Collapsed || next.ID == first.ID {
+			f.Fatal("who asks while it is rendered was given the render that began before")
+		}
+		if t := f.add(page("/p")); !t.Collapsed || t.ID != next.ID {
+			f.Errorf("got %+v, want that of %s", t, next.ID)
+		}
+		f.none()
+		f.want(next.ID, queue.Queued)
+		f.finish(taken, written)
+		f.want(first.ID, queue.Done)
+		first = next
+	}
+	// A failure keeps the next one waiting, and the death of a job lets it go on.
+	taken := f.one()
+	next := f.add(page("/p"))
+	f.finish(taken, queue.Result{Verdict: queue.TryAgain, Reason: "r"})
+	taken = f.one()
+	if taken.ID != first.ID || taken.Attempt != 2 {
+		f.Errorf("claimed %+v, want the second attempt", taken)
+	}
+	f.finish(taken, queue.Result{Verdict: queue.GiveUp, Reason: "enough"})
+	if j := f.one(); j.ID != next.ID {
+		f.Errorf("claimed %+v, want %s", j, next.ID)
+	}
+	f.counts(1, 1)
+}
+
+func testSettle(f *fixture) {
+	f.add(page("/p"))
+	taken := f.one()
+	begun := time.Now()
+	next := f.add(page("/p"))
+	f.finish(taken, written)
+	j := f.one()
+	if took := time.Since(begun); j.ID != next.ID || took < 200*time.Millisecond {
+		f.Errorf("%+v after %v", j, took)
+	}
+	begun = time.Now()
+	f.finish(j, written)
+	late := f.add(page("/p")) // after it has ended
+	if j := f.one(); j.ID != late.ID || time.Since(begun) < 200*time.Millisecond {
+		f.Errorf("%+v after %v", j, time.Since(begun))
+	}
+}
+
+func testPriorities(f *fixture) {
+	for _, p := range []queue.Priority{queue.Bulk, queue.Normal, queue.Interactive} {
+		_, err := f.a.Enqueue(f.Context(), f.app, paths(40, p))
+		f.must(err)
+	}
+	count := map[queue.Priority]int{}
+	var first []queue.Job
+	for range 32 {
+		j := f.claim(1)
+		if len(j) != 1 {
+			f.Fatalf("claimed %+v", j)
+		}
+		first = append(first, j...)
+		count[j[0].Priority]++
+	}
+	if count[queue.Interactive] != 24 || count[queue.Normal] != 6 || count[queue.Bulk] != 2 {
+		f.Errorf("of 32 claims: %v", count)
+	}
+	if first[0].Path != "/1/0" || first[1].Path != "/1/1" {
+		f.Errorf("the order is %s, %s", first[0].Path, first[1].Path)
+	}
+}
+
+func testFailures(f *fixture) {
+	t := f.add(page("/p"))
+	for attempt := range 3 {
+		begun := time.Now()
+		j := f.one()
+		if took := time.Since(begun); attempt > 0 && took < 60*time.Millisecond {
+			f.Errorf("tried again after %v", took)
+		}
+		f.finish(j, queue.Result{Verdict: queue.TryAgain, Reason: "500", HTTPStatus: 500, Delay: 100 * time.Millisecond})
+		if attempt < 2 {
+			if j := f.want(t.ID, queue.Failed); j.Reason != "500" || j.HTTPStatus != 500 || j.RetryAt <= j.Claimed || j.Attempt != attempt+1 {
+				f.Errorf("failed: %+v", j)
+			}
+			if again := f.add(page("/p")); !again.Collapsed || again.ID != t.ID {
+				f.Error("a job that is tried again is not that of its path")
+			}
+			c, err := f.b.Claim(f.Context(), f.app, options(1))
+			f.must(err)
+			if len(c.Jobs) != 0 || c.Next <= 0 || c.Next > 100*time.Millisecond {
+				f.Errorf("before it is due: %+v", c)
+			}
+		}
+	}
+	if j := f.want(t.ID, queue.Dead); j.Reason != "500" || j.Attempt != 3 || !j.Ended() {
+		f.Errorf("dead: %+v", j)
+	}
+	f.none()
+	f.counts(0, 1)
+}
+
+func (f *fixture) kill(path string) string {
+	f.Helper()
+	t := f.add(page(path))
+	f.finish(f.one(), queue.Result{Verdict: queue.GiveUp, Reason: "for " + path})
+	return t.ID
+}
+
+func testDead(f *fixture) {
+	one, two, three := f.kill("/1"), f.kill("/2"), f.kill("/3")
+	jobs, _, err := f.a.List(f.Context(), f.app, queue.ListOptions{State: queue.Dead, Limit: 10})
+	f.must(err)
+	if len(jobs) != 3 {
+		f.Fatalf("dead: %+v", jobs)
+	}
+	if n, err := f.a.Retry(f.Context(), f.app, []string{one, "unknown"}); err != nil || n != 1 {
+		f.Errorf("retried %d, %v", n, err)
+	}
+	if n, err := f.a.Retry(f.Context(), f.app, []string{one}); err != nil || n != 0 {
+		f.Errorf("retried what waits: %d, %v", n, err)
+	}
+	j := f.one()
+	if j.ID != one || j.Attempt != 1 {
+		f.Errorf("claimed %+v", j)
+	}
+	if n, err := f.a.Drop(f.Context(), f.app, []string{one, two}); err != nil || n != 1 {
+		f.Errorf("dropped %d, %v; one of them is claimed", n, err)
+	}
+	f.counts(1, 1)
+	// The path of a dead job goes on without it; then it has no work left.
+	next := f.add(page("/3"))
+	if next.Collapsed {
+		f.Error("collapsed with a dead job")
+	}
+	if n, err := f.a.Retry(f.Context(), f.app, []string{three}); err != nil || n != 1 {
+		f.Errorf("retried %d, %v", n, err)
+	}
+	if j := f.one(); j.ID != next.ID {
+		f.Errorf("claimed %+v", j)
+	}
+	f.none()
+	f.counts(2, 0)
+	waiting := f.add(page("/4"))
+	if n, err := f.a.Drop(f.Context(), f.app, []string{waiting.ID}); err != nil || n != 1 {
+		f.Errorf("dropped %d, %v", n, err)
+	}
+	f.none()
+	f.counts(2, 0)
+}
+
+func testDeadBound(f *fixture) {
+	var ids []string
+	for i := range 5 {
+		ids = append(ids, f.kill(fmt.Sprint("/", i)))
+		died := time.Now()
+		f.eventually("time passes, so that they have an order", func() bool { return time.Since(died) > 3*time.Millisecond })
+	}
+	jobs, _, err := f.a.List(f.Context(), f.app, queue.ListOptions{State: queue.Dead, Limit: 10})
+	f.must(err)
+	if len(jobs) != 3 || jobs[0].ID != ids[4] || jobs[2].ID != ids[2] {
+		f.Errorf("dead: %+v", jobs)
+	}
+	f.counts(0, 3)
+}
+
+func testFull(f *fixture) {
+	for _, step := range []struct {
+		priority queue.Priority
+		room     int
+	}{{queue.Bulk, 160}, {queue.Normal, 20}, {queue.Interactive, 20}} {
+		tickets, err := f.a.Enqueue(f.Context(), f.app, paths(180, step.priority))
+		if !errors.Is(err, queue.ErrFull) || len(tickets) != step.room {
+			f.Errorf("priority %d: %d tickets, %v; want %d and that it is full", step.priority, len(tickets), err, step.room)
+		}
+	}
+	// What is there takes no room.
+	if tickets, err := f.a.Enqueue(f.Context(), f.app, paths(160, queue.Bulk)); err != nil || len(tickets) != 160 {
+		f.Errorf("%d tickets, %v", len(tickets), err)
+	}
+	f.counts(200, 0)
+	f.finish(f.claim(1)[0], written)
+	f.add(page("/p"))
+}
+
+func testUnclaimed(f *fixture) {
+	t := f.add(page("/p"))
+	f.eventually("it is dead", func() bool {
+		_, err := f.b.Claim(f.Context(), f.app, queue.ClaimOptions{})
+		f.must(err)
+		return f.get(t.ID).State == queue.Dead
+	})
+	f.counts(0, 1)
+}
+
+func testForgotten(f *fixture) {
+	t := f.add(page("/p"))
+	f.finish(f.one(), written)
+	f.eventually("it is forgotten", func() bool {
+		f.none()
+		jobs, err := f.a.Get(f.Context(), f.app, []string{t.ID})
+		f.must(err)
+		return len(jobs) == 0
+	})
+}
+
+func testList(f *fixture) {
+	_, err := f.a.Enqueue(f.Context(), f.app, paths(50, queue.Normal))
+	f.must(err)
+	for _, j := range f.claim(10) {
+		f.finish(j, written)
+	}
+	for state, want := range map[queue.State]int{0: 50, queue.Queued: 40, queue.Done: 10, queue.Dead: 0} {
+		seen, from := map[string]bool{}, ""
+		for range 1000 {
+			jobs, next, err := f.a.List(f.Context(), f.app, queue.ListOptions{State: state, Limit: 7, From: from})
+			f.must(err)
+			for _, j := range jobs {
+				seen[j.ID] = true
+			}
+			if from = next; from == "" {
+				break
+			}
+		}
+		if len(seen) != want {
+			f.Errorf("state %d: %d jobs, want %d", state, len(seen), want)
+		}
+	}
+	if _, _, err := f.a.List(f.Context(), f.app, queue.ListOptions{From: "x"}); err == nil || errors.Is(err, queue.ErrUnavailable) {
+		f.Errorf("a place that is none: %v", err)
+	}
+}

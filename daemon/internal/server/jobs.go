@@ -1,0 +1,184 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	isrdv1 "github.com/isrd/isrd/daemon/gen/isrd/v1"
+	"github.com/isrd/isrd/daemon/internal/cache"
+	"github.com/isrd/isrd/daemon/internal/queue"
+)
+
+// maxJobs bounds what a process may offer to do at the same time.
+const maxJobs = 256
+
+// offer gives the process to the workers, if it offers itself.
+func (ss *session) offer(h *isrdv1.Hello) (leave func()) {
+	o := h.GetWorker()
+	if o.GetConcurrency() == 0 || ss.service.config.Workers == nil {
+		return func() {}
+	}
+	offer := queue.Offer{
+		App: ss.who.app, Build: ss.who.build, Instance: h.GetInstance(), Concurrency: int(min(o.GetConcurrency(), maxJobs)),
+		Role: o.GetRole(), Ordinal: -1,
+	}
+	if o.Ordinal != nil {
+		offer.Ordinal = int(o.GetOrdinal())
+	}
+	return ss.service.config.Workers.Join(offer, ss)
+}
+
+// jobs are those that the process works on. They are guarded by the session's mutex. The zero value is ready.
+type jobs struct {
+	last uint64
+	open map[uint64]*openJob // by the id of the frame
+}
+
+// openJob is one job, and the pages that the process has written since it got it.
+type openJob struct {
+	id     string
+	writes []queue.Write
+	done   chan *isrdv1.JobResult
+}
+
+// maxWrites bounds the writes that are kept for one job; the last ones stay.
+const maxWrites = 1024
+
+var _ queue.Process = (*session)(nil)
+
+// Regenerate implements queue.Process.
+func (ss *session) Regenerate(ctx context.Context, t queue.Task) (queue.Report, error) {
+	j := &openJob{id: t.ID, done: make(chan *isrdv1.JobResult, 1)}
+	frame := ss.begin(j)
+	defer ss.end(frame)
+	out := &isrdv1.SessionResponse{Id: frame, Frame: &isrdv1.SessionResponse_Job{Job: &isrdv1.Job{
+		JobId: t.ID, Path: t.Path, OnlyIfCached: t.OnlyIfCached, DeadlineMs: millis(t.Within),
+	}}}
+	select {
+	case ss.out <- out:
+	case <-ss.gone:
+		return queue.Report{}, fmt.Errorf("hand over job %s: %w", t.ID, queue.ErrGone)
+	case <-ctx.Done():
+		return queue.Report{}, fmt.Errorf("hand over job %s: %w", t.ID, context.Cause(ctx))
+	}
+	select {
+	case r := <-j.done:
+		ss.mu.Lock()
+		defer ss.mu.Unlock()
+		return queue.Report{
+			HTTPStatus: int(r.GetHttpStatus()), NextCache: r.GetNextCache(), Error: r.GetError(),
+			Name: r.GetKey().GetName(), Writes: j.writes,
+		}, nil
+	case <-ss.gone:
+		return queue.Report{}, fmt.Errorf("job %s: %w", t.ID, queue.ErrGone)
+	case <-ctx.Done():
+		return queue.Report{}, fmt.Errorf("job %s: %w", t.ID, context.Cause(ctx))
+	}
+}
+
+// begin opens a job and gives the id of its frame.
+func (ss *session) begin(j *openJob) uint64 {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	if ss.jobs.open == nil {
+		ss.jobs.open = make(map[uint64]*openJob)
+	}
+	ss.jobs.last++
+	ss.jobs.open[ss.jobs.last] = j
+	ss.service.working.add(ss)
+	return ss.jobs.last
+}
+
+func (ss *session) end(frame uint64) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	delete(ss.jobs.open, frame)
+	if len(ss.jobs.open) == 0 {
+		ss.service.working.remove(ss)
+	}
+}
+
+// answered ends the wait for a job, once.
+func (ss *session) answered(frame uint64, r *isrdv1.JobResult) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	if j := ss.jobs.open[frame]; j != nil && j.id == r.GetJobId() {
+		select {
+		case j.done <- r:
+		default: // it was answered
+		}
+	}
+}
+
+// working reports whether the process works on any job.
+func (ss *session) working() bool {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	return len(ss.jobs.open) > 0
+}
+
+// wrote notes a write of the process for the jobs that it works on. What was not rendered for it is no such: the old value
+// after a failed render, and build output.
+func (ss *session) wrote(r *isrdv1.SetRequest, out *isrdv1.SetResponse) {
+	if r.GetKey().GetSpace() != isrdv1.Space_SPACE_ROUTE || r.GetRewriteOf() != nil || r.GetOnlyIfAbsent() {
+		return
+	}
+	w := queue.Write{
+		Name: r.GetKey().GetName(), Epoch: out.GetVersion().GetEpoch(), Seq: out.GetVersion().GetSeq(),
+		Kept:     out.GetOutcome() == isrdv1.Outcome_OUTCOME_ACCEPTED || out.GetOutcome() == isrdv1.Outcome_OUTCOME_REFUSED_OLDER,
+		TooLarge: out.GetOutcome() == isrdv1.Outcome_OUTCOME_REFUSED_TOO_LARGE,
+	}
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	for _, j := range ss.jobs.open {
+		if len(j.writes) == maxWrites {
+			j.writes = append(j.writes[:0:0], j.writes[1:]...)
+		}
+		j.writes = append(j.writes, w)
+	}
+}
+
+// holds reports whether the session has the lease with that token.
+func (ss *session) holds(id cache.ID, token uint64) bool {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	return token != 0 && ss.leases.keys[id].token == token
+}
+
+// working are the sessions whose processes work on jobs. A large page is written beside its session, by a unary call: it is
+// the process's that has the lease. The zero value is ready.
+type working struct {
+	mu       sync.Mutex
+	sessions map[*session]struct{}
+}
+
+func (w *working) add(ss *session) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.sessions == nil {
+		w.sessions = make(map[*session]struct{})
+	}
+	w.sessions[ss] = struct{}{}
+}
+
+func (w *working) remove(ss *session) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.sessions, ss)
+}
+
+// wrote notes a write that came beside the sessions.
+func (w *working) wrote(r *isrdv1.SetRequest, out *isrdv1.SetResponse) {
+	w.mu.Lock()
+	var sessions []*session
+	for ss := range w.sessions {
+		sessions = append(sessions, ss)
+	}
+	w.mu.Unlock()
+	for _, ss := range sessions {
+		if k, err := ss.who.key(r.GetKey()); err == nil && ss.holds(k.ID(), r.GetLeaseToken()) {
+			ss.wrote(r, out)
+		}
+	}
+}
