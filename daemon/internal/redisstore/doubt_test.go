@@ -13,6 +13,7 @@ import (
 // A replica becomes the master that lacks an acknowledged event, and the daemons that know it have not come yet. Whoever
 // asks meanwhile is told that the answer may be old; leases are granted, and what is rendered is kept.
 func TestAfterAFailOverAnswersAreFlaggedWhileEventsMayBeMissing(t *testing.T) {
+	t.Parallel() // it waits more than it works, for a Redis of its own
 	server := redistest.Start(t)
 	f := &fleet{T: t, server: server}
 	knows := startWhole(t, server.URL())

@@ -104,6 +104,7 @@ func TestRevalidationHoldsEverywhereWhenItReturns(t *testing.T) {
 
 // A daemon that hangs or has stopped is waited for no longer than it, and so its clients, may vouch for what they hold.
 func TestRevalidationWaitsForAHungDaemonOnlyWhileItVouches(t *testing.T) {
+	t.Parallel() // it waits more than it works, for a Redis of its own
 	server := redistest.Start(t)
 	a, b := startWhole(t, server.URL()), startWhole(t, server.URL())
 	for _, w := range []*whole{a, b} {
@@ -134,6 +135,7 @@ func TestRevalidationWaitsForAHungDaemonOnlyWhileItVouches(t *testing.T) {
 
 // A log that is lost takes no entry with it if somebody knew all of it, and none is served if nobody did.
 func TestLostLogIsGivenBackByWhoWasVouchedFor(t *testing.T) {
+	t.Parallel() // it waits more than it works, for a Redis of its own
 	for name, vouched := range map[string]bool{"in use": true, "idle": false} {
 		t.Run(name, func(t *testing.T) {
 			server := redistest.Start(t)

@@ -21,10 +21,12 @@ func TestList(t *testing.T) {
 }
 
 func TestListOnCluster(t *testing.T) {
+	t.Parallel() // it waits more than it works, for a Redis of its own
 	cachetest.Lister(t, start(t, redisstore.Config{URL: redistest.StartCluster(t).URL()}))
 }
 
 func TestListOnSentinel(t *testing.T) {
+	t.Parallel() // it waits more than it works, for a Redis of its own
 	cachetest.Lister(t, start(t, redisstore.Config{URL: redistest.StartSentinel(t).URL()}))
 }
 

@@ -16,6 +16,7 @@ import (
 
 // A daemon that serves one app asks Redis little while nothing happens.
 func TestOneAppIsCheckedOnceASecond(t *testing.T) {
+	t.Parallel() // it waits more than it works, for a Redis of its own
 	d := start(t, redisstore.Config{URL: redistest.Start(t).URL()})
 	r := cachetest.NewRecorder(t)
 	eventually(t, cachetest.Patience, "the log is followed", func() bool { return d.Follow(t.Context(), "shop", r) == nil })
@@ -29,6 +30,7 @@ func TestOneAppIsCheckedOnceASecond(t *testing.T) {
 
 // Names of apps that nobody uses cost Redis a bounded number of commands.
 func TestManyAppsAreCheckedInTurn(t *testing.T) {
+	t.Parallel() // it waits more than it works, for a Redis of its own
 	const apps = 3000
 	server := redistest.Start(t)
 	d := start(t, redisstore.Config{URL: server.URL()})

@@ -173,6 +173,7 @@ func TestRedisHangsAtStart(t *testing.T) {
 }
 
 func TestRedisIsKilledAndStartsAgain(t *testing.T) {
+	t.Parallel() // it waits more than it works, for a Redis of its own
 	server := redistest.Start(t, redistest.Persistent())
 	d := start(t, redisstore.Config{URL: server.URL(), OpTimeout: opTimeout})
 	other := start(t, redisstore.Config{URL: server.URL()})
@@ -212,6 +213,7 @@ func TestRedisIsKilledAndStartsAgain(t *testing.T) {
 }
 
 func TestSentinelFailsOver(t *testing.T) {
+	t.Parallel() // it waits more than it works, for a Redis of its own
 	pair := redistest.StartSentinel(t)
 	d := start(t, redisstore.Config{URL: pair.URL(), OpTimeout: opTimeout})
 	r := cachetest.NewRecorder(t)
@@ -246,6 +248,7 @@ func TestSentinelFailsOver(t *testing.T) {
 
 // One shard that hangs is no reason to go without the others.
 func TestClusterWithAShardThatHangs(t *testing.T) {
+	t.Parallel() // it waits more than it works, for a Redis of its own
 	cluster := redistest.StartCluster(t)
 	d := start(t, redisstore.Config{URL: cluster.URL(), OpTimeout: opTimeout})
 	keys := make([]cache.Key, 30)

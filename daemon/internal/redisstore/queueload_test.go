@@ -105,6 +105,7 @@ func slowestScript(t *testing.T, server *redistest.Server) time.Duration {
 
 // What was acknowledged is there after Redis was killed: jobs, claims, ends.
 func TestTheQueueOutlivesRedis(t *testing.T) {
+	t.Parallel() // it waits more than it works, for a Redis of its own
 	server := redistest.Start(t, redistest.Persistent())
 	q := start(t, redisstore.Config{URL: server.URL(), OpTimeout: 500 * time.Millisecond}).Queue(queue.Config{Lease: time.Minute})
 	var (

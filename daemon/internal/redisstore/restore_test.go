@@ -106,6 +106,7 @@ func TestALogThatWasLostIsRestoredByWhoWasVouchedFor(t *testing.T) {
 
 // Who is not vouched for may have missed what others were told of.
 func TestALogThatWasLostIsNotRestoredByWhoMayHaveMissedSomething(t *testing.T) {
+	t.Parallel() // it waits more than it works, for a Redis of its own
 	f := newFleet(t)
 	p := f.AwaitPosition(t, f.append("t")).Snapshot.Position
 	until := f.vouch(f.follower)
@@ -119,6 +120,7 @@ func TestALogThatWasLostIsNotRestoredByWhoMayHaveMissedSomething(t *testing.T) {
 
 // Two histories of one epoch: what was rendered in either cannot be judged by the table of the other.
 func TestALogThatHasAnotherPastIsNotRestored(t *testing.T) {
+	t.Parallel() // it waits more than it works, for a Redis of its own
 	f := newFleet(t)
 	f.append("a")
 	f.save()
@@ -170,6 +172,7 @@ func TestWhatAReplicaLackedIsAppendedAgain(t *testing.T) {
 
 // Redis is killed twice and loads the same snapshot twice; the epoch between is in nobody's table but the daemons'.
 func TestWhatWasLostTwiceIsAppendedAgain(t *testing.T) {
+	t.Parallel() // it waits more than it works, for a Redis of its own
 	f := newFleet(t)
 	p := f.AwaitPosition(t, f.append("a")).Snapshot.Position
 	f.save()
@@ -229,6 +232,7 @@ func TestALogGoesOnAfterARestart(t *testing.T) {
 
 // After a loss nobody knows who was a member before, and may answer reads as fresh for a bound.
 func TestAwaitCoversMembersOfALogThatWasLost(t *testing.T) {
+	t.Parallel() // it waits more than it works, for a Redis of its own
 	f := newPair(t)
 	f.vouch(f.follower)
 	f.server.CLI("DEL", logKey, eventsKey)
@@ -249,6 +253,7 @@ func TestAwaitCoversMembersOfALogThatWasLost(t *testing.T) {
 
 // An event that was lost is in force nowhere, whoever was waited for. One that was restored is.
 func TestAwaitSaysThatTheEventIsLost(t *testing.T) {
+	t.Parallel() // it waits more than it works, for a Redis of its own
 	for name, restored := range map[string]bool{"lost": false, "restored": true} {
 		t.Run(name, func(t *testing.T) {
 			f := newPair(t)
@@ -279,6 +284,7 @@ func TestAwaitSaysThatTheEventIsLost(t *testing.T) {
 
 // Who can only be waited out is so only if Redis says that the event is there.
 func TestAwaitWithoutRedis(t *testing.T) {
+	t.Parallel() // it waits more than it works, for a Redis of its own
 	f := newFleet(t)
 	d := start(t, redisstore.Config{URL: f.server.URL(), OpTimeout: opTimeout})
 	eventually(t, cachetest.Patience, "the log is followed", func() bool { return d.Follow(t.Context(), "shop", cachetest.NewRecorder(t)) == nil })

@@ -78,6 +78,7 @@ func start(t testing.TB, cfg redisstore.Config) *daemon {
 }
 
 func TestContract(t *testing.T) {
+	t.Parallel() // it waits more than it works, for a Redis of its own
 	server := redistest.Start(t)
 	for name, url := range map[string]string{"TCP": server.URL(), "Unix": server.UnixURL()} {
 		t.Run(name, func(t *testing.T) { contract(t, url) })
@@ -85,10 +86,12 @@ func TestContract(t *testing.T) {
 }
 
 func TestContractOnCluster(t *testing.T) {
+	t.Parallel() // it waits more than it works, for a Redis of its own
 	contract(t, redistest.StartCluster(t).URL())
 }
 
 func TestContractOnSentinel(t *testing.T) {
+	t.Parallel() // it waits more than it works, for a Redis of its own
 	contract(t, redistest.StartSentinel(t).URL())
 }
 
