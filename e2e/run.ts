@@ -23,6 +23,7 @@ const RUN_TIMEOUT_MS = 40 * 60_000;
  */
 const PART = ["one-render", "restart", "revalidation", "seeds", "sharing"];
 const PART_TOPOLOGY = "redis";
+const PART_APP = "plain";
 const NOT_IN_PART = ["configurations"];
 
 /** The totals of node:test: readers and CI look for them at the end, and only there. */
@@ -45,12 +46,13 @@ function filesFor(version: Version, part: boolean): string[] {
 }
 
 async function runOn(version: Version, part: boolean): Promise<Run> {
-  const env = { E2E_NEXT: version, ...(part && !isNewest(version) ? { E2E_TOPOLOGY: PART_TOPOLOGY } : {}) };
+  const core = part && !isNewest(version);
+  const env = { E2E_NEXT: version, ...(core ? { E2E_TOPOLOGY: PART_TOPOLOGY } : {}) };
   const report = path.join(OUT, `${version}.ndjson`);
   await mkdir(OUT, { recursive: true });
   await rm(report, { force: true });
   const node = ["--import", "tsx"];
-  if (!(await succeeds(env, [...node, "harness/prepare.ts"], console.log))) {
+  if (!(await succeeds(env, [...node, "harness/prepare.ts", ...(core ? [PART_APP] : [])], console.log))) {
     return { outcomes: [], summary: ["the apps could not be built"], failed: true };
   }
   const summary: string[] = [];

@@ -1,4 +1,5 @@
-// Before the tests: what they need must be there, and the apps are built, so that no test pays for it.
+// Before the tests: what they need must be there, and the apps are built, so that no test pays for it: all of the version,
+// or those that are named.
 import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import path from "node:path";
@@ -15,7 +16,8 @@ for (const file of [DAEMON, handlerFile()]) {
 await rm(path.join(OUT, "logs", VERSION), { recursive: true, force: true });
 console.log("e2e: building the apps and grpcurl, if that was not done before");
 await prepareGrpcurl();
-for (const app of appsOf(VERSION)) {
+const named = process.argv.slice(2);
+for (const app of appsOf(VERSION).filter((app) => named.length === 0 || named.includes(app))) {
   const folder = await buildOf(app);
   console.log(`e2e: the app ${app} is in ${path.relative(ROOT, folder)}`);
 }
