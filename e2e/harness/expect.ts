@@ -18,6 +18,9 @@ export const PAGE_CACHE_CONTROL = cacheControlOf(3600);
 /** The same for a route handler: 14 says nothing, 15 leaves out how long it may be served stale. */
 export const ROUTE_CACHE_CONTROL = since("next16") ? PAGE_CACHE_CONTROL : since("next15") ? "s-maxage=3600" : undefined;
 
+/** The lifetime that an entry has by that: before 16 Next.js does not say when a page is not to be served any more. */
+export const PAGE_LIFETIME = { revalidateSeconds: 3600, ...(since("next16") ? { expireSeconds: EXPIRE_SECONDS } : {}) };
+
 /** What a process says at its start of how this version learns lifetimes. */
 export const TOLD_LIFETIMES = since("next16")
   ? /is told the lifetime of an entry with the entry/

@@ -1,7 +1,7 @@
 // An operator can look inside with nothing but grpcurl.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { pageName } from "../harness/expect.ts";
+import { PAGE_LIFETIME, pageName } from "../harness/expect.ts";
 import { Fleet } from "../harness/fleet.ts";
 import { grpcurl } from "../harness/grpcurl.ts";
 
@@ -52,7 +52,7 @@ describe("grpcurl on the daemon's socket", () => {
     const html = entry.parts.find((part: { name: string }) => part.name === "html");
     assert.equal(Buffer.from(html.data, "base64").toString(), page.text);
     assert.ok(entry.tags.includes("data:inspected"), String(entry.tags));
-    assert.deepEqual(entry.lifetime, { revalidateSeconds: 3600, expireSeconds: 31_536_000 });
+    assert.deepEqual(entry.lifetime, PAGE_LIFETIME);
   });
 
   test("gets a MISS for a page that nobody has rendered, and takes no lease for it", async () => {

@@ -3,11 +3,14 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { Fleet, TOPOLOGIES } from "../harness/fleet.ts";
 import { failuresIn, Load, percentile, slowerThan } from "../harness/load.ts";
+import { eventually } from "../harness/wait.ts";
 
 const MEGABYTE = 1024 * 1024;
 
 /** A page of 5 MB costs the replica's only thread some tens of milliseconds; a queue of them must not form. */
 const SMALL_PAGE_MS = 1500;
+
+const WRITTEN_WITHIN_MS = 60_000;
 
 for (const { topology, title } of TOPOLOGIES) {
   describe(`large pages: ${title}`, () => {
@@ -27,8 +30,13 @@ for (const { topology, title } of TOPOLOGIES) {
       ["/r/24600k-huge", 24 * MEGABYTE],
     ] as const) {
       test(`${page} goes from A to B and stays the same to the byte`, async () => {
+        const writes = await fleet.sum("isrd_cache_sets_total", { space: "route" });
         const first = await fleet.a.request(page);
         assert.equal(first.status, 200);
+        // 14 answers before it writes, and takes seconds for the largest: it measures them as JSON.
+        await eventually("A has written it", WRITTEN_WITHIN_MS, async () => {
+          assert.equal(await fleet.sum("isrd_cache_sets_total", { space: "route" }), writes + 1);
+        });
         assert.ok(first.body.length > bytes, `it has ${first.body.length} bytes`);
         for (const replica of [fleet.b, fleet.a]) {
           const again = await replica.request(page);

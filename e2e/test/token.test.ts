@@ -1,6 +1,7 @@
 // A daemon that asks for a secret serves those that have it, and the others are no worse off than without a cache.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import { TOLD_LIFETIMES } from "../harness/expect.ts";
 import { Fleet } from "../harness/fleet.ts";
 
 describe("a daemon with a token", () => {
@@ -25,7 +26,7 @@ describe("a daemon with a token", () => {
       assert.equal(fleet.origin.renders("/a/1k-0"), 2, "each for itself: the daemon has refused them");
       for (const replica of fleet.replicas) {
         const lines = replica.program.lines(/isrd/i);
-        const said = lines.filter((line) => !line.startsWith("# pid"));
+        const said = lines.filter((line) => !line.startsWith("# pid") && !TOLD_LIFETIMES.test(line));
         assert.equal(said.length, 1, said.join("\n"));
         assert.match(said[0] ?? "", /wrong token.*ISRD_TOKEN/);
         assert.ok(!replica.program.output.includes("a-wrong-one"), "the secret is not in the log");

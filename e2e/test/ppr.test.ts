@@ -1,0 +1,46 @@
+// Pages with a shell that is kept and a part that is rendered for every request (partial prerendering).
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { markerOf } from "../harness/ask.ts";
+import { Fleet } from "../harness/fleet.ts";
+import { since } from "../harness/next.ts";
+import type { Replica } from "../harness/replica.ts";
+
+const GOOGLEBOT = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";
+const NONE = since("next16") ? false : "before 16 no release has partial prerendering";
+
+/** What the shell has in place of the part that comes later. */
+const LATER = /<h2>later<\/h2>/;
+
+describe("partial prerendering: two replicas on a daemon each, one Redis", { skip: NONE }, () => {
+  let fleet: Fleet;
+  before(async () => {
+    fleet = await Fleet.start({ topology: "redis", app: "cached" });
+  });
+  after(() => fleet?.stop());
+
+  /** The page has its shell first, and then the rest. */
+  async function shellOf(replica: Replica, page: string): Promise<number> {
+    const reply = await replica.request(page);
+    assert.match(reply.text, LATER, `${replica.name} sends a shell`);
+    assert.match(reply.text, /<h2>\d+<\/h2>/, `${replica.name} sends the rest`);
+    return markerOf(reply).render;
+  }
+
+  test("a shell that the build has rendered is served by both from the first request on", async () => {
+    const shells = new Set<number>();
+    for (const replica of fleet.replicas) shells.add(await shellOf(replica, "/ppr/built"));
+    assert.equal(shells.size, 1);
+    assert.equal(fleet.origin.renders("/hour/built"), 0, "what the shell has is not called again");
+  });
+
+  test("a bot gets the page with all its parts, and everybody else's shell is left alone", async () => {
+    const shell = await shellOf(fleet.a, "/ppr/built");
+    for (const replica of fleet.replicas) {
+      const reply = await replica.request("/ppr/built", { headers: { "user-agent": GOOGLEBOT } });
+      markerOf(reply);
+      assert.match(reply.text, /<h2>\d+<\/h2>/);
+    }
+    for (const replica of fleet.replicas) assert.equal(await shellOf(replica, "/ppr/built"), shell);
+  });
+});
