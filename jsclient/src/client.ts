@@ -122,10 +122,15 @@ export class Client {
   }
 
   /**
-   * Offers what the build has rendered where the answer was that there is nothing, and reads again. Undefined: it was
-   * revalidated since it was built, or could not be offered; the render that the answer has set off goes on.
+   * Offers what the build has rendered where the answer was that there is nothing, and reads again. `outdated`: it was
+   * revalidated since it was built. With that, and if it could not be offered, the render that the answer has set off goes on.
    */
-  async plant(read: Read, { reason, render }: Answer, write: Write, builtAtMs: number): Promise<Answer | undefined> {
+  async plant(
+    read: Read,
+    { reason, render }: Answer,
+    write: Write,
+    builtAtMs: number,
+  ): Promise<Answer | "outdated" | undefined> {
     if (this.#session.state !== "ready" || reason !== Reason.ABSENT) return undefined;
     const { base, lease } = render ?? {};
     const { position } = read.begin;
@@ -134,6 +139,7 @@ export class Client {
     try {
       const request = { key: read.key, ...counted, onlyIfAbsent: true, builtAtMs: BigInt(builtAtMs) };
       const { outcome } = await this.#bodies.send(write, request, lease);
+      if (outcome === Outcome.REFUSED_INVALIDATED) return "outdated";
       // Refused as older: somebody has written meanwhile, and that is what is read then.
       if (outcome !== Outcome.ACCEPTED && outcome !== Outcome.REFUSED_OLDER) return undefined;
     } catch (error) {
@@ -268,8 +274,9 @@ export class Client {
   /** A write that was sent and not answered may yet be done, and end its lease; any other never will. */
   #failedWrite(key: EntryKey, lease: Lease | undefined, error: unknown): void {
     this.#count(error);
-    if (!(error instanceof IsrdError && error.code === "timeout")) this.#giveBack(lease);
-    if (!(error instanceof RefusedError)) return;
+    const refused = error instanceof RefusedError; // and so will be the next one: nobody needs to wait for it
+    if (!(error instanceof IsrdError && error.code === "timeout")) this.#giveBack(lease, refused);
+    if (!refused) return;
     this.counters.setsRefused += 1;
     this.#log.warnSeldom("set", `"${key.name}" is not cached: ${error.message}`);
   }

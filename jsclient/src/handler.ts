@@ -7,13 +7,24 @@ import { nowOf, tellHost } from "./next/answer.js";
 import type { Seed } from "./next/build-output.js";
 import { implicitTagsOf, isOfPagesRouter } from "./next/implicit-tags.js";
 import { isOnDemand, isPrefetch, isProbe } from "./next/intent.js";
-import { lifetimeOf, retryAfterMs, toMark } from "./next/lifetime.js";
+import { lifetimeOf, RETRY_MIN_SECONDS, retryAfterMs, toMark } from "./next/lifetime.js";
+import type { RequestScope } from "./next/request-scope.js";
 import { dialectOf, softTagsOf, spaceOf, tagsOf } from "./next/space.js";
 import type { Way } from "./next/telling.js";
 import type { HostAnswer, HostContext, HostGetContext, HostSetContext, HostValue } from "./next/values.js";
 import type { Begin } from "./renders.js";
-import { processRuntime, type Runtime } from "./runtime.js";
+import { type Handed, processRuntime, type Runtime } from "./runtime.js";
 import { decodeValue, encodeValue } from "./serialize.js";
+
+/**
+ * A "not found" has no identity by which it could be known again. That Next.js gives an old one back after a failed render
+ * is told by the time it gives it: three seconds, made of the one that it was told.
+ */
+function rewrittenNull({ oldNulls }: Runtime, name: string, ctx: HostSetContext): Handed | undefined {
+  const handed = oldNulls.get(name);
+  oldNulls.delete(name);
+  return (ctx.cacheControl ?? ctx).revalidate === RETRY_MIN_SECONDS ? handed : undefined;
+}
 
 function keyOf({ fetchPrefix }: Runtime, name: string, ctx: HostSetContext): EntryKey {
   const space = spaceOf(ctx);
@@ -98,13 +109,25 @@ export class Handler {
       if (answer.render && inRoute) scope?.renders.add(answer.render);
       return null;
     }
-    const value = answer.kept ? answer.kept.value : decodeValue(answer.entry as Entry, dialectOf(ctx));
+    const value = this.#valueOf(answer, ctx, scope);
     if (answer.fill) runtime.client.keepNear(answer.fill, value);
-    if (value) runtime.handed.set(value, { version: answer.version, revalidate: answer.lifetime.revalidate });
+    const handed = { version: answer.version, revalidate: answer.lifetime.revalidate };
+    if (value) runtime.handed.set(value, handed);
+    else if (answer.leased) runtime.oldNulls.set(name, handed);
     const { way, tell } = await runtime.telling;
     const told = tellHost(value as HostValue | null, answer, { ctx, way, now: nowOf(ctx) });
     if (inRoute) tell(name, told.cacheControl);
     return told;
+  }
+
+  #valueOf(answer: Answer, ctx: HostGetContext, scope: RequestScope | undefined): object | null {
+    if (answer.kept) return answer.kept.value;
+    try {
+      return decodeValue(answer.entry as Entry, dialectOf(ctx));
+    } catch (error) {
+      if (answer.render) scope?.renders.add(answer.render); // Next.js takes it for a miss
+      throw error;
+    }
   }
 
   #toRead(runtime: Runtime, begin: Begin, name: string, ctx: HostGetContext, rawHeaders?: readonly string[]): Read {
@@ -123,10 +146,11 @@ export class Handler {
   /** What the build has rendered is an entry like any other, if it was not revalidated since. */
   async #fromBuild(runtime: Runtime, read: Read, answer: Answer, ctx: HostGetContext): Promise<Answer> {
     const seed = await runtime.output.seedOf(read.key.name, ctx, this.#host);
-    if (!seed) return answer;
+    if (!seed || (seed.outdated && !seed.closed && seed.value !== null)) return answer;
+    let latest = answer;
     const { value, cacheControl, builtAtMs } = seed;
     const lifetime = lifetimeOf(value, { cacheControl });
-    if (lifetime && !read.onDemand) {
+    if (lifetime && !read.onDemand && !seed.outdated) {
       const write: Write = {
         ...read,
         draft: encodeValue(value),
@@ -135,12 +159,14 @@ export class Handler {
         tags: storedTags(runtime, read.key, value, {}),
       };
       const planted = await runtime.client.plant(read, answer, write, builtAtMs);
-      if (planted && !isEmpty(planted)) return planted;
+      if (planted === "outdated") runtime.output.refused(read.key.name, ctx);
+      else latest = planted ?? answer; // its render is the one that is open now
+      if (!isEmpty(latest)) return latest;
     }
     const { way } = await runtime.telling;
-    if (!mustNotMiss(seed, ctx, way)) return answer;
+    if (!mustNotMiss(seed, ctx, way)) return latest;
     const ageMs = Math.max(0, Date.now() - builtAtMs);
-    return { ...answer, status: Status.STALE, kept: { value }, ageMs, lifetime: lifetime ?? {}, leased: true };
+    return { ...latest, status: Status.STALE, kept: { value }, ageMs, lifetime: lifetime ?? {}, leased: true };
   }
 
   async #write(
@@ -152,13 +178,13 @@ export class Handler {
   ): Promise<void> {
     const { client } = runtime;
     const key = keyOf(runtime, name, ctx);
-    const handed = value && runtime.handed.get(value);
+    const handed = value ? runtime.handed.get(value) : rewrittenNull(runtime, name, ctx);
     if (handed) {
       if (!handed.version) return client.abandonKey(key, begin);
       return client.retryLater(key, handed.version, retryAfterMs(ctx, handed.revalidate), begin);
     }
     const lifetime = lifetimeOf(value, ctx);
-    if (!lifetime) return client.abandonKey(key, begin);
+    if (!lifetime) return client.abandonKey(key, begin, true);
     await client.set({
       key,
       draft: encodeValue(value),

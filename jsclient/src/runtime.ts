@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
 import { dirname } from "node:path";
+import { LRUCache } from "lru-cache";
 import { type Address, addressesFrom } from "./address.js";
 import { Beginnings } from "./beginnings.js";
 import { Client } from "./client.js";
@@ -49,11 +50,14 @@ export interface Runtime {
   pages(): PagesRoutes;
   /** The values that get has handed out, to know them again when Next.js gives one back. */
   readonly handed: WeakMap<object, Handed>;
+  /** The keys whose old "not found" get has handed out to be rendered. */
+  readonly oldNulls: LRUCache<string, Handed>;
   /** Where the daemon is, or is looked for first; for people. Throws an IsrdError `address`. */
   address(): string;
 }
 
 const NAME = "runtime";
+const MAX_OLD_NULLS = 1000;
 
 /** The process's runtime, made when it is first needed. It opens no connection by itself. */
 export function processRuntime(serverDistDir: string | undefined): Runtime {
@@ -105,6 +109,7 @@ export function createRuntime(options: {
   });
   const address = (): string => session.where || (addresses()[0]?.text ?? "");
   const telling = findTelling(load).then((found) => report(found, served, log));
+  const oldNulls = new LRUCache<string, Handed>({ max: MAX_OLD_NULLS });
   const distDir = serverDistDir === undefined ? undefined : dirname(serverDistDir);
   const output = new BuildOutput(load, distDir);
   let routes: PagesRoutes | undefined;
@@ -125,6 +130,7 @@ export function createRuntime(options: {
     pages,
     fetchPrefix,
     handed: new WeakMap(),
+    oldNulls,
     address,
   };
 }

@@ -53,12 +53,19 @@ describe("what next build has rendered", () => {
   test("a path that the build did not find is a seed too", async (t) => {
     const { output, host } = build(t, { "prerender-manifest.json": manifest });
     assert.deepEqual(await output.seedOf("/blog/gone", PAGES, host), {
-      ...{ value: null, builtAtMs: BUILT.getTime(), cacheControl: { revalidate: 1 }, closed: false },
+      ...{ value: null, builtAtMs: BUILT.getTime(), cacheControl: { revalidate: 1 }, outdated: false, closed: false },
     });
   });
 
-  test("what it has not is not there, and is not looked for again", async (t) => {
-    const { output, host, dist } = build(t, { "prerender-manifest.json": manifest });
+  test("what it has not is not there, and is not looked for again; what it should have is", async (t) => {
+    const { output, host, dist } = build(t, { "prerender-manifest.json": { ...manifest, routes: {} } });
+    const other = build(t, { "prerender-manifest.json": manifest });
+    assert.equal(await other.output.seedOf("/blog/a", PAGES, other.host), undefined);
+    for (const [name, content] of Object.entries(page)) {
+      mkdirSync(dirname(join(other.dist, name)), { recursive: true });
+      writeFileSync(join(other.dist, name), typeof content === "string" ? content : "{}");
+    }
+    assert.ok(await other.output.seedOf("/blog/a", PAGES, other.host), "it could not be read for a moment");
     assert.equal(await output.seedOf("/blog/a", PAGES, host), undefined);
     for (const [name, content] of Object.entries(page)) {
       mkdirSync(dirname(join(dist, name)), { recursive: true });
@@ -72,11 +79,24 @@ describe("what next build has rendered", () => {
     "no manifest": {},
     "a manifest that is none": { "prerender-manifest.json": "{" },
   })) {
-    test(`${name}: a page is found, of whose lifetime nothing is known`, async (t) => {
+    test(`${name}: nobody knows what was built, and when`, async (t) => {
       const { output, host } = build(t, { ...files, ...page });
-      assert.deepEqual((await output.seedOf("/blog/a", PAGES, host))?.cacheControl, { revalidate: 1 });
+      assert.equal(await output.seedOf("/blog/a", PAGES, host), undefined);
     });
   }
+
+  test("an image without times is older than whatever was revalidated", async (t) => {
+    const { output, host, dist } = build(t, { "prerender-manifest.json": manifest, ...page });
+    for (const name of ["BUILD_ID", ...Object.keys(page)]) utimesSync(join(dist, name), 0, 0);
+    assert.equal((await output.seedOf("/blog/a", PAGES, host))?.builtAtMs, 1);
+  });
+
+  test("what was refused is outdated for a while", async (t) => {
+    const { output, host } = build(t, { "prerender-manifest.json": manifest, ...page });
+    output.refused("/blog/a", PAGES);
+    assert.equal((await output.seedOf("/blog/a", PAGES, host))?.outdated, true);
+    assert.equal((await output.seedOf("/blog/gone", PAGES, host))?.outdated, false);
+  });
 
   test("a Next.js that has no such file cache has rendered nothing", async (t) => {
     const { dist, host } = build(t, { "prerender-manifest.json": manifest, ...page });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createServer, get, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { after, afterEach, before, describe, test } from "node:test";
-import { Reason, Status } from "../src/gen/isrd/v1/cache_pb.js";
+import { Outcome, Reason, Status } from "../src/gen/isrd/v1/cache_pb.js";
 import { Kind } from "../src/gen/isrd/v1/entry_pb.js";
 import type { HostAnswer, HostContext, HostGetContext, HostValue } from "../src/next/values.js";
 import { FakeDaemon } from "./support/fake-daemon.js";
@@ -317,6 +317,58 @@ describe("a request's end", () => {
     await request("/prefetch", { rsc: "1", "Next-Router-Prefetch": "1" });
     assert.equal(daemon.frames("get").at(-1)?.noLease, true);
     assert.equal(daemon.store.leases, 0);
+  });
+
+  test("an old page that is not found, given back after a failed render, stays the old one", async (t) => {
+    const { daemon, host } = scene(t);
+    const version = { epoch: 7n, seq: 1n, token: 1n };
+    daemon.intercept = ({ frame }, answer) => {
+      if (frame.case !== "get") return false;
+      const entry = { kind: Kind.NOT_FOUND, lifetime: { revalidateSeconds: 3600 } };
+      const lease = { token: 5n, ttlMs: 1000 };
+      answer({
+        case: "get",
+        value: { status: Status.STALE, reason: Reason.TAG_STALE, version, base: version, entry, lease },
+      });
+      return true;
+    };
+    const answer = await host.handler().get("/gone", PAGE);
+    assert.deepEqual([answer?.value, answer?.cacheControl?.revalidate], [null, 1]);
+    await host.handler().set("/gone", null, { ...PAGE, cacheControl: { revalidate: 3 } });
+    const [rewrite] = daemon.frames("set");
+    assert.equal(rewrite?.rewriteOf?.token, 1n);
+    assert.equal(rewrite?.entry, undefined);
+    await host.handler().set("/gone", null, { ...PAGE, cacheControl: { revalidate: 3600 } });
+    assert.equal(daemon.frames("set").at(-1)?.entry?.kind, Kind.NOT_FOUND, "and news is news");
+  });
+
+  test("build output that is past its time leaves the lease that came after it to the render", async (t) => {
+    const { daemon, host } = scene(t);
+    const base = { epoch: 7n, seq: 1n, token: 1n };
+    let gets = 0;
+    daemon.intercept = ({ frame }, answer) => {
+      if (frame.case === "set" && frame.value.onlyIfAbsent) {
+        answer({ case: "set", value: { outcome: Outcome.ACCEPTED, version: base } });
+        return true;
+      }
+      if (frame.case !== "get") return false;
+      gets += 1;
+      const reason = gets === 1 ? Reason.ABSENT : Reason.EXPIRED;
+      answer({
+        case: "get",
+        value: { status: Status.MISS, reason, base, lease: { token: BigInt(gets), ttlMs: 1000 } },
+      });
+      return true;
+    };
+    const seed = { value: appPage("built"), builtAtMs: 1, cacheControl: { revalidate: 60, expire: 600 } };
+    t.mock.method(host.runtime.output, "seedOf", () => Promise.resolve({ ...seed, outdated: false, closed: false }));
+    const handler = host.handler();
+    assert.equal(await handler.get("/built", PAGE), null);
+    await handler.set("/built", appPage("new"), hour);
+    assert.deepEqual(
+      daemon.frames("set").map(({ leaseToken }) => leaseToken),
+      [1n, 2n],
+    );
   });
 
   test("builds share fetches and not pages, or as ISRD_BUILD_SCOPE and ISRD_FETCH_SCOPE have it", async (t) => {

@@ -77,4 +77,20 @@ describe("the tags by which revalidatePath reaches a page of the Pages Router", 
     const routes = findPagesRoutes(dist);
     assert.ok(implicitTagsOf("/de/p/1", routes).includes("_N_T_/p/[id]/page"));
   });
+
+  test("of several patterns that fit, the one counts that Next.js matches first", (t) => {
+    const dist = mkdtempSync(join(tmpdir(), "isrd-dist-"));
+    t.after(() => rmSync(dist, { recursive: true }));
+    mkdirSync(join(dist, "server"));
+    const pages = Object.fromEntries(["/[...all]", "/blog/[...rest]", "/blog/[slug]"].map((page) => [page, "x"]));
+    writeFileSync(join(dist, "server", "pages-manifest.json"), JSON.stringify(pages));
+    const dynamicRoutes = [
+      { page: "/blog/[slug]", regex: "^/blog/([^/]+?)(?:/)?$" },
+      { page: "/blog/[...rest]", regex: "^/blog/(.+?)(?:/)?$" },
+      { page: "/[...all]", regex: "^/(.+?)(?:/)?$" },
+    ];
+    writeFileSync(join(dist, "routes-manifest.json"), JSON.stringify({ dynamicRoutes }));
+    const tags = implicitTagsOf("/blog/a", findPagesRoutes(dist));
+    assert.ok(tags.includes("_N_T_/blog/[slug]/page") && !tags.includes("_N_T_/[...all]/page"), tags.join(" "));
+  });
 });

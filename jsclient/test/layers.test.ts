@@ -47,7 +47,7 @@ const ALLOWED: Record<string, string[]> = {
   "next/intent": ["next/values"],
   "next/key-path": [],
   "next/implicit-tags": ["next/key-path", "next/values"],
-  "next/telling": ["errors", "next/key-path", "next/values"],
+  "next/telling": ["errors", "next/key-path", "next/values", "lru-cache"],
   "next/answer": ["gen", "fallback", "next/space", "next/telling", "next/values"],
   "next/build": ["log", "next/telling"],
   "next/build-output": ["next/key-path", "next/telling", "next/values"],
@@ -90,11 +90,20 @@ const ALLOWED: Record<string, string[]> = {
   runtime: [
     ...["address", "beginnings", "client", "config", "fallback", "gen", "grpc-transport", "key", "lease", "log"],
     ...["near-cache", "next/build", "next/build-output", "next/implicit-tags", "next/request-scope", "next/telling"],
-    ...["session", "shared", "transport", "version"],
+    ...["session", "shared", "transport", "version", "lru-cache"],
   ],
   handler: [
     ...["calls", "errors", "gen", "key", "next/answer", "next/build-output", "next/implicit-tags", "next/intent"],
-    ...["next/lifetime", "next/space", "next/telling", "next/values", "renders", "runtime", "serialize"],
+    ...[
+      "next/lifetime",
+      "next/space",
+      "next/telling",
+      "next/values",
+      "next/request-scope",
+      "renders",
+      "runtime",
+      "serialize",
+    ],
   ],
   "cache-handler": ["handler", "next/values"],
   "use-cache": [

@@ -28,7 +28,8 @@ type SetRequest struct {
 	// OnlyIfAbsent stores only where there is nothing.
 	OnlyIfAbsent bool
 	// BuiltAt says that the content is build output, and when it was made, in milliseconds since 1970 by the builder's clock;
-	// 0: it is not. If it was revalidated since, it is refused, and its lease stays with the caller, who renders.
+	// 0: it is not. If it was revalidated since, or if nobody can say so, it is refused; its lease stays with the caller, who
+	// renders.
 	BuiltAt int64
 }
 
@@ -50,11 +51,9 @@ func (c *Cache) Set(ctx context.Context, r SetRequest) (Outcome, Version, error)
 		e.Version.Token = 1 // to whoever reads it with a tag that is owed, it is older than that
 	}
 	w := write{entry: &e, id: e.Key.ID(), begun: begun, options: WriteOptions{Lease: r.Lease, OnlyIfAbsent: r.OnlyIfAbsent, Created: r.BuiltAt}}
-	outcome := RefusedInvalidated
-	if r.BuiltAt == 0 || !a.revalidatedSince(r.BuiltAt-buildSlack.Milliseconds(), w) {
-		if outcome = c.admit(ctx, a, w, r.Durable); outcome != Accepted {
-			c.free(ctx, w)
-		}
+	outcome := c.admit(ctx, a, w, r.Durable)
+	if outcome != Accepted && r.BuiltAt == 0 {
+		c.free(ctx, w, outcome)
 	}
 	c.metrics.sets.WithLabelValues(e.Key.Space.String(), outcome.String()).Inc()
 	if c.log.Enabled(ctx, slog.LevelDebug) {
@@ -85,7 +84,7 @@ func (c *Cache) admit(ctx context.Context, a *app, w write, durable bool) Outcom
 	if c.config.MaxEntryBytes > 0 && w.entry.Size() > c.config.MaxEntryBytes || w.entry.DescriptionSize() > maxDescription {
 		return RefusedTooLarge
 	}
-	if !c.vouchFor(ctx, a, w) {
+	if !c.vouchFor(ctx, a, w) || w.options.Created != 0 && a.revalidatedSince(w.options.Created-buildSlack.Milliseconds(), w) {
 		// Nobody could be served this. Its waiters need a render that saw the change: let one of them have the lease.
 		return RefusedInvalidated
 	}
@@ -131,8 +130,12 @@ func (c *Cache) vouchFor(ctx context.Context, a *app, w write) bool {
 // buildSlack is by how much a build's clock may be ahead of the store's.
 const buildSlack = time.Minute
 
-// revalidatedSince reports whether a tag of the write, its key's included, was revalidated at or after a time.
+// revalidatedSince reports whether a tag of the write, its key's included, may have been revalidated at or after a time: who
+// is not vouched for cannot say that it was not.
 func (a *app) revalidatedSince(at int64, w write) bool {
+	if !a.vouched() {
+		return true
+	}
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	own := [1]string{w.id.Tag()}
@@ -209,12 +212,12 @@ func (c *Cache) persistLater(ctx context.Context, w write) {
 	}
 }
 
-// free ends the lease of a write that is not stored.
-func (c *Cache) free(ctx context.Context, w write) {
+// free ends the lease of a write that is not stored. What is too large will be so again: nobody needs to wait for it.
+func (c *Cache) free(ctx context.Context, w write, outcome Outcome) {
 	if w.options.Lease == 0 {
 		return
 	}
-	if _, err := c.Release(ctx, w.entry.Key, w.options.Lease, ReleaseOptions{}); err != nil {
+	if _, err := c.Release(ctx, w.entry.Key, w.options.Lease, ReleaseOptions{Completed: outcome == RefusedTooLarge}); err != nil {
 		c.log.DebugContext(ctx, "release lease of a write that was not stored; it ends by its time", slog.String("key", w.entry.Key.Name), slog.Any("error", err))
 	}
 }

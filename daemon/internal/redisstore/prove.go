@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -58,18 +59,20 @@ func (s *Store) catchUpTo(ctx context.Context, f *follow, member string, told ui
 		return time.Time{}, fmt.Errorf("%w: %w", cache.ErrUnavailable, context.Cause(ctx))
 	}
 	limit, fields := s.config.small(), quickFields
+	var why string // it was loaded first
 	for range maxLoads {
 		sent := time.Now()
 		l, err := s.load(ctx, f, limit, member, told, fields)
 		if err != nil {
 			return time.Time{}, err
 		}
+		l.why = cmp.Or(why, l.why)
 		again, err := s.take(ctx, f, l)
 		switch {
 		case err != nil:
 			return time.Time{}, err
 		case again:
-			limit.within, fields = s.config.loadTimeout(), allFields
+			why, limit.within, fields = l.why, s.config.loadTimeout(), allFields
 			continue
 		case s.crowded(l) && member != "":
 			s.bus.behind(f) // it is pruned when nobody waits

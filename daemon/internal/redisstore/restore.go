@@ -33,11 +33,15 @@ func (s *Store) makeGood(ctx context.Context, f *follow, theirs tag.Snapshot) (b
 			return restored, err
 		}
 	}
-	after, ok := since(mine, theirs)
-	if !ok {
-		return false, nil
+	var marks []tag.Revalidation
+	if after, ok := since(mine, theirs); ok {
+		marks = lacking(mine, theirs, after, s.Now())
+	} else if _, said := theirs.Records[tag.Forgotten]; !said {
+		// All entries that it judges were rendered in it. But what was built outside any log has to know that marks are missing.
+		marks = []tag.Revalidation{{Tag: tag.Forgotten}}
+		s.log.WarnContext(ctx, "the log was lost, and what was revalidated in it; what is older than this is rendered anew", slog.String("app", f.app))
 	}
-	again, err := s.appendLacking(ctx, f, lacking(mine, theirs, after, s.Now()))
+	again, err := s.appendLacking(ctx, f, marks)
 	if err == nil {
 		f.madeGood = theirs.Position.Epoch
 	}
@@ -102,7 +106,7 @@ func (s *Store) appendLacking(ctx context.Context, f *follow, marks []tag.Revali
 		}
 	}
 	if len(marks) > 0 {
-		s.log.WarnContext(ctx, "the log had lost events; this daemon knew them", slog.String("app", f.app), slog.Int("tags", len(marks)))
+		s.log.WarnContext(ctx, "marks that a log lacked were appended", slog.String("app", f.app), slog.Int("tags", len(marks)))
 	}
 	return len(marks) > 0, nil
 }

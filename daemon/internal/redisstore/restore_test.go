@@ -113,9 +113,18 @@ func TestALogThatWasLostIsNotRestoredByWhoMayHaveMissedSomething(t *testing.T) {
 	eventually(t, cachetest.Patience, "it is not vouched for any more", func() bool { return time.Now().After(until) })
 	f.server.CLI("DEL", logKey, eventsKey)
 	h := f.Await(t, "another epoch", func(h cachetest.Heard) bool { return h.Snapshot.Position.Epoch > p.Epoch })
-	if s := f.late(); len(s.Past) != 0 || len(s.Records) != 0 || len(h.Snapshot.Past) != 0 {
+	if s := f.late(); len(s.Past) != 0 || remembered(s) != 0 || len(h.Snapshot.Past) != 0 {
 		t.Errorf("restored: %+v", s)
 	}
+}
+
+// remembered counts the tags of a log, but for the word that some were forgotten.
+func remembered(s tag.Snapshot) int {
+	n := len(s.Records)
+	if _, ok := s.Records[tag.Forgotten]; ok {
+		n--
+	}
+	return n
 }
 
 // Two histories of one epoch: what was rendered in either cannot be judged by the table of the other.
@@ -128,7 +137,7 @@ func TestALogThatHasAnotherPastIsNotRestored(t *testing.T) {
 	f.vouch(f.follower)
 	f.lag(f.server.Info("server", "run_id"))
 	h := f.Await(t, "another epoch", func(h cachetest.Heard) bool { return h.Snapshot.Position.Epoch > p.Epoch })
-	if got := judge(f.late(), p, f.other.Now()); got != tag.Expired || len(h.Snapshot.Records) != 0 {
+	if got := judge(f.late(), p, f.other.Now()); got != tag.Expired || remembered(h.Snapshot) != 0 {
 		t.Errorf("content of the epoch is %v, records %v", got, h.Snapshot.Records)
 	}
 }
@@ -348,5 +357,21 @@ func TestALargeTableIsPruned(t *testing.T) {
 	}
 	if h := r.Heard(); len(h.Loads) != 1 || len(h.Snapshot.Records) != len(positions) {
 		t.Errorf("%d loads, %d records: who knows more need not load less", len(h.Loads), len(h.Snapshot.Records))
+	}
+}
+
+// TestWhatNobodyCanGiveBackIsSaidToBeForgotten: a log that was lost while nobody was vouched for begins with an empty table.
+// What was built outside any log must not be taken for newer than what was in it.
+func TestWhatNobodyCanGiveBackIsSaidToBeForgotten(t *testing.T) {
+	t.Parallel() // it waits more than it works, for a Redis of its own
+	f := newFleet(t)
+	f.AwaitPosition(t, f.append("before"))
+	began := f.other.Now()
+	f.server.CLI("FLUSHALL")
+	h := f.Await(t, "the mark", func(h cachetest.Heard) bool { return h.Snapshot.Records[tag.Forgotten].Expired != 0 })
+	var m tag.Manifest
+	m.Load(h.Snapshot)
+	if !m.MarkedSince(began, []string{"any"}) {
+		t.Errorf("what was built before is taken for news: %+v", h.Snapshot)
 	}
 }

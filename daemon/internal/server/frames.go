@@ -148,17 +148,28 @@ func (ss *session) set(ctx context.Context, r *isrdv1.SetRequest) (*isrdv1.Sessi
 	if ss.working() {
 		r.Durable = true // it may be the write that ends a job, which then is in the store
 	}
-	ss.use(r.GetKey(), r.GetLeaseToken())
+	if r.GetBuiltAtMs() == 0 { // with build output that is refused, the lease goes on
+		ss.use(r.GetKey(), r.GetLeaseToken())
+	}
 	// An acknowledged write outlives the session; only the acknowledgement can be cancelled.
 	out, err := ss.service.set(context.WithoutCancel(ctx), ss.who, r)
 	if err != nil {
 		return nil, err
 	}
 	ss.wrote(r, out)
-	if out.GetOutcome() != isrdv1.Outcome_OUTCOME_LOCAL_ONLY { // then the lease may still be there
+	if endsLease(r, out.GetOutcome()) {
 		ss.forget(r.GetKey(), r.GetLeaseToken())
 	}
 	return &isrdv1.SessionResponse{Frame: &isrdv1.SessionResponse_Set{Set: out}}, nil
+}
+
+// endsLease reports whether the lease of a set is over. Without the store's word it may still be there; and what a build
+// has rendered ends it only by being stored, or because something else was.
+func endsLease(r *isrdv1.SetRequest, outcome isrdv1.Outcome) bool {
+	if r.GetBuiltAtMs() != 0 {
+		return outcome == isrdv1.Outcome_OUTCOME_ACCEPTED || outcome == isrdv1.Outcome_OUTCOME_REFUSED_OLDER
+	}
+	return outcome != isrdv1.Outcome_OUTCOME_LOCAL_ONLY
 }
 
 func (ss *session) release(ctx context.Context, r *isrdv1.ReleaseRequest) (*isrdv1.SessionResponse, error) {

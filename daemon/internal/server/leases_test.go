@@ -98,3 +98,30 @@ func TestRetryDelayIsBounded(t *testing.T) {
 		t.Errorf("nobody may render for %d ms", left)
 	}
 }
+
+// TestRefusedBuildOutputLeavesTheLease: who offers what a build has rendered, and is told that it was revalidated since,
+// renders with the lease that it has; it ends with the session like any other.
+func TestRefusedBuildOutputLeavesTheLease(t *testing.T) {
+	d := start(t, server.Config{})
+	a := d.open("shop")
+	a.revalidate("products")
+	miss := a.get(&isrdv1.GetRequest{Key: route("/p/1")})
+	id := a.id()
+	a.send(&isrdv1.SessionRequest{Id: id, Frame: &isrdv1.SessionRequest_Set{Set: &isrdv1.SetRequest{
+		Key: route("/p/1"), Entry: page("built", "products"), Base: miss.GetBase(), LeaseToken: miss.GetLease().GetToken(),
+		OnlyIfAbsent: true, BuiltAtMs: 1,
+	}}})
+	if got := a.answer(id).GetSet().GetOutcome(); got != isrdv1.Outcome_OUTCOME_REFUSED_INVALIDATED {
+		t.Fatalf("build output that was revalidated since is %v", got)
+	}
+	b := d.open("shop")
+	id = b.sendGet(&isrdv1.GetRequest{Key: route("/p/1")})
+	if b.recv().GetWaiting() == nil {
+		t.Fatal("the lease is not the holder's any more")
+	}
+	begin := time.Now()
+	a.cancel()
+	if got := b.answer(id).GetGet(); got.GetLease().GetToken() == 0 || time.Since(begin) > 5*time.Second {
+		t.Errorf("after %v: %v; want the lease of the session that ended", time.Since(begin), got)
+	}
+}

@@ -221,10 +221,16 @@ func (m *Manifest) Judge(epoch, seq uint64, now int64, tags ...[]string) Freshne
 	return worst
 }
 
+// Forgotten is the tag of a mark that says: before it, marks of any tag may have been made that nobody knows any more.
+const Forgotten = "\x00forgotten"
+
 // MarkedSince reports whether one of the tags was marked at or after a time, in milliseconds by the store's clock, as far
-// as is known: what was pruned may have been any of them.
+// as is known: what was pruned, or forgotten, may have been any of them.
 func (m *Manifest) MarkedSince(at int64, tags ...[]string) bool {
 	if m.floorAt >= at && m.floorAt > 0 {
+		return true
+	}
+	if r, ok := m.records[Forgotten]; ok && r.At >= at {
 		return true
 	}
 	for _, list := range tags {

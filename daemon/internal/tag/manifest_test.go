@@ -272,6 +272,11 @@ func TestMarkedSince(t *testing.T) {
 			t.Errorf("%v marked since start%+d: %v", tc.tags, tc.at-start, got)
 		}
 	}
+	m.Apply(tag.Event{Position: tag.Position{Epoch: 7, Seq: 4}, At: start + 30, Marks: []tag.Mark{{Tag: tag.Forgotten}}})
+	if !m.MarkedSince(start+30, []string{"none"}) || m.MarkedSince(start+31, []string{"none"}) {
+		t.Error("what was forgotten may have been any tag")
+	}
+	m.Load(tag.Snapshot{Position: tag.Position{Epoch: 7, Seq: 3}, Records: map[string]tag.Record{"early": {Expired: 3, At: start + 20}, "late": {Stale: 2, At: start + 10}}})
 	m.Prune(1)
 	if !m.MarkedSince(start+20, []string{"none"}) || m.MarkedSince(start+21, []string{"none"}) {
 		t.Errorf("what was pruned may have been any tag: %+v", m.Snapshot())

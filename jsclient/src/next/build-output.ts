@@ -11,6 +11,8 @@ export interface Seed {
   /** When it was rendered, by the builder's clock, in milliseconds since 1970. */
   readonly builtAtMs: number;
   readonly cacheControl: HostCacheControl;
+  /** It was revalidated since it was built, as the daemon has said a short time ago. */
+  readonly outdated: boolean;
   /**
    * The route takes no other paths than those that the build rendered (`fallback: false`, `dynamicParams = false`): Next.js
    * before 16 answers 404 if nothing is found for one of them.
@@ -41,11 +43,15 @@ interface Manifest {
   readonly routes: Readonly<Record<string, Prerendered>>;
   readonly dynamicRoutes: Readonly<Record<string, Pattern>>;
   readonly notFoundRoutes: ReadonlySet<string>;
+  /** When the build ended. */
   readonly builtAtMs: number;
 }
 
 /** What is not in the build output is not looked for again; a process that is asked for more keys starts over. */
 const MAX_ABSENT = 10_000;
+
+/** What was refused is not offered again for this time: the daemon may only have been unable to say that it is not old. */
+const OUTDATED_MS = 60_000;
 
 /** What Next.js takes for a response of whose lifetime it knows nothing, such as a "not found" of the build. */
 const UNKNOWN: HostCacheControl = { revalidate: 1 };
@@ -58,7 +64,8 @@ export class BuildOutput {
   readonly #load: LoadNext;
   readonly #distDir: string | undefined;
   readonly #absent = new Set<string>();
-  #manifest: Promise<Manifest> | undefined;
+  readonly #outdated = new Map<string, number>();
+  #manifest: Promise<Manifest | undefined> | undefined;
 
   constructor(load: LoadNext, distDir: string | undefined) {
     this.#load = load;
@@ -67,20 +74,35 @@ export class BuildOutput {
 
   /** What the build has of a key; undefined if it has nothing, or if this Next.js cannot be asked. */
   async seedOf(key: string, ctx: HostGetContext, host: HostContext): Promise<Seed | undefined> {
-    const variant = ctx.isFallback ? `${key}?` : key;
+    const variant = variantOf(key, ctx);
     if (this.#distDir === undefined || this.#absent.has(variant)) return undefined;
-    const seed = await this.#find(key, ctx, host);
-    if (!seed) {
+    const outdated = (this.#outdated.get(variant) ?? 0) > performance.now();
+    const { path } = parseRouteKey(key);
+    this.#manifest ??= readManifest(this.#distDir);
+    const manifest = await this.#manifest;
+    if (!manifest) return undefined;
+    const seed = await this.#find(key, path, manifest, ctx, host);
+    // What the manifest has may only have been unreadable for a moment.
+    if (!seed && !manifest.routes[toRoute(path)]) {
       if (this.#absent.size >= MAX_ABSENT) this.#absent.clear();
       this.#absent.add(variant);
     }
-    return seed;
+    return seed && { ...seed, outdated };
   }
 
-  async #find(key: string, ctx: HostGetContext, host: HostContext): Promise<Seed | undefined> {
-    const { path } = parseRouteKey(key);
-    this.#manifest ??= readManifest(this.#distDir ?? "");
-    const manifest = await this.#manifest;
+  /** It was offered, and refused because it may have been revalidated since it was built. */
+  refused(key: string, ctx: HostGetContext): void {
+    if (this.#outdated.size >= MAX_ABSENT) this.#outdated.clear();
+    this.#outdated.set(variantOf(key, ctx), performance.now() + OUTDATED_MS);
+  }
+
+  async #find(
+    key: string,
+    path: string,
+    manifest: Manifest,
+    ctx: HostGetContext,
+    host: HostContext,
+  ): Promise<Omit<Seed, "outdated"> | undefined> {
     if (manifest.notFoundRoutes.has(path)) {
       return { value: null, builtAtMs: manifest.builtAtMs, cacheControl: UNKNOWN, closed: false };
     }
@@ -90,7 +112,8 @@ export class BuildOutput {
     const pattern = manifest.dynamicRoutes[route?.srcRoute ?? toRoute(path)];
     return {
       value: found.value,
-      builtAtMs: Math.floor(Math.min(found.lastModified ?? manifest.builtAtMs, manifest.builtAtMs)),
+      // Images may have no times: what is from 1970 is older than whatever was revalidated.
+      builtAtMs: Math.max(1, Math.floor(Math.min(found.lastModified ?? manifest.builtAtMs, manifest.builtAtMs))),
       cacheControl: found.cacheControl ?? lifetimeOf(route, pattern, ctx),
       closed: route !== undefined && pattern?.fallback === false,
     };
@@ -108,20 +131,33 @@ export class BuildOutput {
   }
 }
 
+/** Of a route with partial prerendering, one key has its shell and its pages. */
+function variantOf(key: string, ctx: HostGetContext): string {
+  return ctx.isFallback ? `${key}?` : key;
+}
+
 function lifetimeOf(route: Prerendered | undefined, pattern: Pattern | undefined, ctx: HostGetContext) {
   const revalidate = route?.initialRevalidateSeconds ?? pattern?.fallbackRevalidate ?? (ctx.isFallback ? false : 1);
   const expire = route ? route.initialExpireSeconds : pattern?.fallbackExpire;
   return { revalidate, ...(expire === undefined ? {} : { expire }) };
 }
 
-/** A file's own time may be that of a copy; none of the build's is later than its end. */
-async function readManifest(distDir: string): Promise<Manifest> {
+/**
+ * A file's own time may be that of a copy; none of the build's is later than its end. Without the manifest nobody knows
+ * what is build output, and how old it is.
+ */
+async function readManifest(distDir: string): Promise<Manifest | undefined> {
   try {
     const { mtimeMs } = await stat(/* turbopackIgnore: true */ join(distDir, "BUILD_ID"));
     const text = await readFile(/* turbopackIgnore: true */ join(distDir, "prerender-manifest.json"), "utf8");
     const { routes = {}, dynamicRoutes = {}, notFoundRoutes = [] } = JSON.parse(text);
-    return { routes, dynamicRoutes, notFoundRoutes: new Set(notFoundRoutes), builtAtMs: Math.floor(mtimeMs) };
+    return {
+      routes,
+      dynamicRoutes,
+      notFoundRoutes: new Set(notFoundRoutes),
+      builtAtMs: Math.max(1, Math.floor(mtimeMs)),
+    };
   } catch {
-    return { routes: {}, dynamicRoutes: {}, notFoundRoutes: new Set(), builtAtMs: 0 };
+    return undefined;
   }
 }

@@ -79,12 +79,15 @@ function withoutLocale(path: string, locales: readonly string[]): string {
 export function findPagesRoutes(distDir: string | undefined): PagesRoutes {
   const pages = readJson(distDir, "server/pages-manifest.json") as Record<string, string> | undefined;
   const routes = readJson(distDir, "routes-manifest.json") as RoutesManifest | undefined;
-  const regexes = new Map(routes?.dynamicRoutes?.map(({ page, regex }) => [page, regex]));
-  const patterns = Object.keys(pages ?? {}).map((pattern) => {
-    const regex = regexes.get(pattern);
+  const describe = (pattern: string, regex?: string): PagesRoute => {
     const source = createHash("sha256").update(pattern).digest("hex");
     return { pattern, source, regex: regex === undefined ? undefined : new RegExp(regex) };
-  });
+  };
+  const names = new Set(Object.keys(pages ?? {}));
+  // Patterns with parameters in the order in which Next.js matches them; this manifest has those of both routers.
+  const dynamic = routes?.dynamicRoutes?.filter(({ page }) => names.delete(page)) ?? [];
+  const patterns = [...names].map((name) => describe(name));
+  patterns.push(...dynamic.map(({ page, regex }) => describe(page, regex)));
   return { patterns, locales: routes?.i18n?.locales ?? [] };
 }
 

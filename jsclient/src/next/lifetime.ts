@@ -26,7 +26,8 @@ function wholeSeconds(seconds: number): number {
   return Math.min(MAX_SECONDS, Math.max(1, Math.ceil(seconds)));
 }
 
-const RETRY_MIN_SECONDS = 3;
+/** The shortest time that Next.js gives an old entry after a failed render. */
+export const RETRY_MIN_SECONDS = 3;
 const RETRY_MAX_SECONDS = 30;
 
 /**

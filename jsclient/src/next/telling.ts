@@ -1,3 +1,4 @@
+import { LRUCache } from "lru-cache";
 import { messageOf } from "../errors.js";
 import { toRoute } from "./key-path.js";
 import type { HostAnswer, HostCacheControl, HostGetContext } from "./values.js";
@@ -32,10 +33,10 @@ export async function findTelling(load: LoadNext): Promise<{ telling: Telling; p
   try {
     const probe = probeOf(load);
     if ((await probe.ask()) === PROBE_SECONDS) return { telling: { way: "answer", ...IGNORED } };
-    for (const write of tables(load)) {
+    for (const table of tables(load)) {
       tried += 1; // what an earlier attempt has left behind is not mistaken for this one's
-      write(probe.key, { revalidate: tried, expire: tried + 1 });
-      if ((await probe.ask()) === tried) return { telling: { way: "table", tell: guarded(write) } };
+      table.set(probe.key, { revalidate: tried, expire: tried + 1 });
+      if ((await probe.ask()) === tried) return { telling: { way: "table", tell: bounded(table) } };
     }
     return { telling: { way: "clock", ...IGNORED }, problem: "it reads no table of lifetimes that is known here" };
   } catch (error) {
@@ -43,11 +44,24 @@ export async function findTelling(load: LoadNext): Promise<{ telling: Telling; p
   }
 }
 
-type WriteLifetime = (key: string, lifetime: HostCacheControl) => void;
+interface Table {
+  set(key: string, lifetime: HostCacheControl): void;
+  delete(key: string): void;
+}
 
-function guarded(write: WriteLifetime): Telling["tell"] {
+/** Keys whose lifetimes are in the table at a time: it is one for all, and Next.js takes nothing out of it. */
+const MAX_TOLD = 20_000;
+
+function bounded(table: Table): Telling["tell"] {
+  const told = new LRUCache<string, true>({
+    max: MAX_TOLD,
+    dispose: (_, key) => table.delete(key),
+    noDisposeOnSet: true,
+  });
   return (key, lifetime) => {
-    if (lifetime) write(key, lifetime);
+    if (!lifetime) return;
+    told.set(key, true);
+    table.set(key, lifetime);
   };
 }
 
@@ -110,7 +124,7 @@ function probeOf(load: LoadNext): Probe {
 }
 
 /** The tables that there may be, each by the key of an entry and by its route. */
-function* tables(load: LoadNext): Generator<WriteLifetime> {
+function* tables(load: LoadNext): Generator<Table> {
   const folder = "next/dist/server/lib/incremental-cache";
   const controls = loaded(
     () =>
@@ -119,8 +133,8 @@ function* tables(load: LoadNext): Generator<WriteLifetime> {
       },
   )?.SharedCacheControls.cacheControls;
   if (controls) {
-    yield (key, lifetime) => controls.set(key, lifetime);
-    yield (key, lifetime) => controls.set(toRoute(key), lifetime);
+    yield controls;
+    yield byRoute(controls, (lifetime) => lifetime);
   }
   const timings = loaded(
     () =>
@@ -128,7 +142,14 @@ function* tables(load: LoadNext): Generator<WriteLifetime> {
         SharedRevalidateTimings: { timings: Map<string, number | false> };
       },
   )?.SharedRevalidateTimings.timings;
-  if (timings) yield (key, { revalidate }) => timings.set(toRoute(key), revalidate);
+  if (timings) yield byRoute(timings, ({ revalidate }) => revalidate);
+}
+
+function byRoute<T>(table: Map<string, T>, toValue: (lifetime: HostCacheControl) => T): Table {
+  return {
+    set: (key, lifetime) => table.set(toRoute(key), toValue(lifetime)),
+    delete: (key) => table.delete(toRoute(key)),
+  };
 }
 
 function loaded<T>(load: () => T): T | undefined {
