@@ -4,6 +4,7 @@ import { Daemon } from "./daemon.ts";
 import { Origin } from "./origin.ts";
 import { Redis } from "./redis.ts";
 import { Replica, type ReplicaOptions } from "./replica.ts";
+import { eventually } from "./wait.ts";
 
 /** How replicas share their cache. */
 export type Topology = "embedded" | "redis";
@@ -49,6 +50,7 @@ interface Parts {
   readonly env: NodeJS.ProcessEnv;
 }
 
+const VOUCHED_TIMEOUT_MS = 20_000;
 const LETTERS = "abcd";
 const PATIENT_FLAGS = ["--redis-timeout", "1500ms"];
 const PATIENT_ENV = { ISRD_TIMEOUT_MS: "2000" };
@@ -134,6 +136,18 @@ export class Fleet {
   get redis(): Redis {
     if (!this.#redis) throw new Error("this fleet has no Redis");
     return this.#redis;
+  }
+
+  /**
+   * Waits until every daemon vouches for what it knows: in the first second of a log, and while a daemon starts, each read
+   * asks Redis, and build output is not taken.
+   */
+  async vouched(): Promise<void> {
+    await eventually("every daemon vouches for what it knows", VOUCHED_TIMEOUT_MS, async () => {
+      for (const replica of this.replicas) await replica.request("/a/1k-anything");
+      const vouched = await this.sum("isrd_cache_apps_vouched");
+      if (vouched !== this.daemons.length) throw new Error(`${vouched} of ${this.daemons.length}`);
+    });
   }
 
   /** The sum of a figure over all daemons. */

@@ -3,7 +3,6 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { Fleet } from "../harness/fleet.ts";
 import { failuresIn, Load } from "../harness/load.ts";
-import { eventually } from "../harness/wait.ts";
 
 const REQUESTS = 1000;
 
@@ -24,11 +23,7 @@ describe("a hot page: two replicas on a daemon each, one Redis", () => {
   before(async () => {
     fleet = await Fleet.start({ topology: "redis" });
     for (const page of PAGES) for (const replica of fleet.replicas) await replica.request(page);
-    // In the first second of a log there may be daemons that serve by what they knew before it: every read asks.
-    await eventually("both daemons vouch for what they know", 10_000, async () => {
-      for (const replica of fleet.replicas) await replica.request(PAGES[0] as string);
-      assert.equal(await fleet.sum("isrd_cache_apps_vouched"), fleet.daemons.length);
-    });
+    await fleet.vouched();
   });
   after(() => fleet?.stop());
 

@@ -103,12 +103,13 @@ describe("a daemon that is cut from Redis: four replicas on two daemons, one Red
 
   test("a daemon is killed and started again: its replicas go on, and nothing is rendered again", async () => {
     const pages = Array.from({ length: 10 }, (_, number) => `/a/1k-kept-${number}`);
-    for (const page of pages) oneRenderOf(await Promise.all(ask(fleet.replicas, page)));
+    for (const page of ["/a/1k-anything", ...pages]) oneRenderOf(await Promise.all(ask(fleet.replicas, page)));
     const renders = fleet.origin.allRenders;
     const [, second] = fleet.daemons;
     await second?.kill();
     await second?.start();
     await second?.connected(severed.length);
+    await fleet.vouched();
     for (const page of pages) {
       for (const reply of await Promise.all(ask(fleet.replicas, page))) assert.equal(reply.cache, "HIT", page);
     }

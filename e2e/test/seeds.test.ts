@@ -16,6 +16,7 @@ describe("what the build has rendered: two replicas on a daemon each, one Redis"
   let backend: Backend;
   before(async () => {
     fleet = await Fleet.start({ topology: "redis" });
+    await fleet.vouched();
     backend = new Backend(fleet.daemons[0] as Fleet["daemons"][number]);
   });
   after(async () => {
