@@ -72,6 +72,7 @@ describe("what the build has rendered: two replicas on a daemon each, one Redis"
 
   test("a page of an open route is new once its tag was revalidated, and stays so when Redis loses everything", async () => {
     const [page, name] = ["/seeded/1k-two", "1k-two"];
+    await fleet.vouched();
     assert.equal((await fleet.b.request(page)).cache, "HIT");
     const version = await renew(name);
     await assertNewEverywhere(fleet.replicas, page, version);
