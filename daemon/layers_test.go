@@ -35,6 +35,9 @@ var layers = map[string][]string{
 	"internal/hub":    {"internal/tag"},
 	"internal/outbox": {"internal/tag"},
 
+	// Looks at the platform, and stands alone.
+	"internal/whoami": nil,
+
 	// The core and the interfaces that it needs.
 	"internal/cache":           {"internal/tag", "internal/lease", "internal/codec"},
 	"internal/cache/cachetest": {"internal/cache", "internal/tag", "internal/lease", "internal/codec"},
@@ -58,7 +61,7 @@ var layers = map[string][]string{
 		"internal/server", "internal/worker", "internal/redisstore", "internal/memstore", "internal/hub", "internal/cache",
 		"internal/queue", "internal/lease", "internal/codec", "internal/tag", "internal/config", "internal/outbox",
 	},
-	"internal/cli": {"internal/app", "internal/config", "gen/isrd/v1"},
+	"internal/cli": {"internal/app", "internal/config", "internal/whoami", "gen/isrd/v1"},
 
 	// What looks at all of it, by tests only.
 	"internal/simulation": nil,

@@ -57,7 +57,7 @@ type Config struct {
 	WorkerRate float64
 	// WorkerTimeout bounds one attempt of a job.
 	WorkerTimeout time.Duration
-	// Ordinal is this daemon's number among its replicas; negative: the platform has none.
+	// Ordinal is this daemon's number among its replicas; negative: it is looked for, if it matters.
 	Ordinal int
 	// QueueMax bounds the jobs of an app that have not ended.
 	QueueMax int

@@ -62,7 +62,7 @@ func (c *Config) Register(fs *pflag.FlagSet) {
 	fs.IntVar(&c.WorkerConcurrency, "worker-concurrency", c.WorkerConcurrency, "jobs of this daemon at a time; a process never gets more than it offers to take")
 	fs.Float64Var(&c.WorkerRate, "worker-rate", c.WorkerRate, "jobs that this daemon begins in a second; 0: no bound")
 	fs.DurationVar(&c.WorkerTimeout, "worker-timeout", c.WorkerTimeout, "how long one attempt of a job may take")
-	fs.IntVar(&c.Ordinal, "ordinal", c.Ordinal, "this daemon's number among its replicas, for --worker=ordinal where processes do not know theirs; -1: none")
+	fs.IntVar(&c.Ordinal, "ordinal", c.Ordinal, "this daemon's number among its replicas, for --worker=ordinal where processes do not know theirs; -1: as \"isrd whoami\" finds it")
 	fs.IntVar(&c.QueueMax, "queue-max", c.QueueMax, "jobs of one app that may wait; bulk ones fill at most 80% of it")
 	fs.IntVar(&c.RefreshHot, "refresh-hot", c.RefreshHot, "after a tag is revalidated through the queue, regenerate so many of the most-read pages with it; 0: none")
 	fs.StringVar(&c.Codec, "codec", c.Codec, "compression of what is stored in Redis: zstd, gzip or none")
