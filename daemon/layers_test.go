@@ -52,6 +52,7 @@ var layers = map[string][]string{
 	// What runs on them.
 	"internal/worker": {"internal/queue", "internal/lease", "internal/cache"},
 	"internal/server": {"internal/cache", "internal/hub", "internal/queue", "internal/tag", "internal/lease", "gen/isrd/v1"},
+	"internal/webhook": {"internal/queue", "internal/cache"},
 	"internal/server/servertest": {
 		"internal/server", "internal/cache", "internal/hub", "internal/tag", "internal/lease", "internal/memstore", "gen/isrd/v1",
 	},
@@ -59,7 +60,7 @@ var layers = map[string][]string{
 	// What puts them together.
 	"internal/app": {
 		"internal/server", "internal/worker", "internal/redisstore", "internal/memstore", "internal/hub", "internal/cache",
-		"internal/queue", "internal/lease", "internal/codec", "internal/tag", "internal/config", "internal/outbox",
+		"internal/queue", "internal/lease", "internal/codec", "internal/tag", "internal/config", "internal/outbox", "internal/webhook",
 	},
 	"internal/cli": {"internal/app", "internal/config", "internal/whoami", "gen/isrd/v1"},
 
