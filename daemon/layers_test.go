@@ -53,6 +53,7 @@ var layers = map[string][]string{
 	"internal/worker": {"internal/queue", "internal/lease", "internal/cache"},
 	"internal/server": {"internal/cache", "internal/hub", "internal/queue", "internal/tag", "internal/lease", "gen/isrd/v1"},
 	"internal/webhook": {"internal/queue", "internal/cache"},
+	"internal/warm":    {"internal/queue"},
 	"internal/server/servertest": {
 		"internal/server", "internal/cache", "internal/hub", "internal/tag", "internal/lease", "internal/memstore", "gen/isrd/v1",
 	},
@@ -62,7 +63,7 @@ var layers = map[string][]string{
 		"internal/server", "internal/worker", "internal/redisstore", "internal/memstore", "internal/hub", "internal/cache",
 		"internal/queue", "internal/lease", "internal/codec", "internal/tag", "internal/config", "internal/outbox", "internal/webhook",
 	},
-	"internal/cli": {"internal/app", "internal/config", "internal/whoami", "gen/isrd/v1"},
+	"internal/cli": {"internal/app", "internal/config", "internal/whoami", "internal/warm", "gen/isrd/v1"},
 
 	// What looks at all of it, by tests only.
 	"internal/simulation": nil,
