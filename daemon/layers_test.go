@@ -50,8 +50,8 @@ var layers = map[string][]string{
 	"internal/redisstore/redistest": nil,
 
 	// What runs on them.
-	"internal/worker": {"internal/queue", "internal/lease", "internal/cache"},
-	"internal/server": {"internal/cache", "internal/hub", "internal/queue", "internal/tag", "internal/lease", "gen/isrd/v1"},
+	"internal/worker":  {"internal/queue", "internal/lease", "internal/cache"},
+	"internal/server":  {"internal/cache", "internal/hub", "internal/queue", "internal/tag", "internal/lease", "gen/isrd/v1"},
 	"internal/webhook": {"internal/queue", "internal/cache"},
 	"internal/warm":    {"internal/queue"},
 	"internal/server/servertest": {

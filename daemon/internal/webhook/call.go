@@ -66,7 +66,7 @@ func (h *Hook) serve(w http.ResponseWriter, r *http.Request, stops <-chan struct
 	}
 	outcome := "accepted"
 	if err != nil {
-		no := h.judge(c, err, log)
+		no := h.judge(r.Context(), c, err, log)
 		status, outcome, out = no.status, no.outcome, &reply{Error: no.text}
 		switch status {
 		case http.StatusTooManyRequests, http.StatusServiceUnavailable:
@@ -89,7 +89,7 @@ func (h *Hook) serve(w http.ResponseWriter, r *http.Request, stops <-chan struct
 }
 
 // judge makes an answer of an error. Strangers who have sent too many such requests are told that, and not why.
-func (h *Hook) judge(c *call, err error, log *slog.Logger) *refusal {
+func (h *Hook) judge(ctx context.Context, c *call, err error, log *slog.Logger) *refusal {
 	no := refusalOf(err)
 	if c.known {
 		log.Warn("webhook refused", slog.String("outcome", no.outcome), slog.String("app", c.app), slog.String("source", c.source), slog.Any("error", err))
@@ -99,7 +99,11 @@ func (h *Hook) judge(c *call, err error, log *slog.Logger) *refusal {
 		log.Debug("webhook refused", slog.String("outcome", "rate_limited"))
 		return &refusal{http.StatusTooManyRequests, "rate_limited", "too many requests that show no valid token or signature"}
 	}
-	log.Warn("webhook refused", slog.String("outcome", no.outcome), slog.Any("error", err))
+	level := slog.LevelDebug
+	if h.warnings.AllowN(h.config.Now(), 1) {
+		level = slog.LevelWarn
+	}
+	log.Log(ctx, level, "webhook refused", slog.String("outcome", no.outcome), slog.Any("error", err))
 	return no
 }
 
@@ -156,6 +160,9 @@ func (h *Hook) take(c *call, w http.ResponseWriter) (what order, done func(bool)
 	who := h.own
 	if src != nil && src.auth != nil {
 		who = *src.auth
+	}
+	if who.open() && !isLoopback(c.Host) {
+		return what, nil, refuse(http.StatusUnauthorized, "unauthorized", "without a secret only requests to localhost are taken, not to %.100q", c.Host)
 	}
 	shown, err := who.shown(c.Header, h.config.Now(), h.config.Window)
 	if err != nil {

@@ -73,6 +73,17 @@ func TestOnlySignaturesThatHoldAreTaken(t *testing.T) {
 	}
 }
 
+func TestWithoutASecretOnlyThisMachineIsServed(t *testing.T) {
+	e := start(t, Config{})
+	for host, want := range map[string]int{"": 202, "localhost:7601": 202, "[::1]:7601": 202, "127.0.0.1": 202, "evil.example:7601": 401, "192.0.2.1": 401} {
+		r := e.request("/revalidate/shop", `["/a"]`)
+		r.Host = host
+		if a := e.do(r); a.status != want {
+			t.Errorf("%q: %d %s", host, a.status, a.Error)
+		}
+	}
+}
+
 func TestADeliveryIsTakenOnce(t *testing.T) {
 	var clock atomic.Int64
 	clock.Store(1_764_000_000)

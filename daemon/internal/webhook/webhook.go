@@ -81,6 +81,7 @@ type Hook struct {
 	limits     *limits
 	deliveries *deliveries
 	good       *rate.Limiter
+	warnings   *rate.Limiter // of strangers, in the log
 	waiters    chan struct{}
 	log        *slog.Logger
 	metrics    *metrics
@@ -98,8 +99,8 @@ func New(cfg Config) *Hook {
 	}
 	h := &Hook{
 		config: cfg, own: ownAuth(cfg.Secrets, cfg.Tokens), limits: newLimits(cfg.MaxBytes), deliveries: newDeliveries(),
-		good:    rate.NewLimiter(rate.Limit(cfg.Rate), max(int(2*cfg.Rate), 1)),
-		waiters: make(chan struct{}, maxWaiters), log: cfg.Logger, metrics: newMetrics(cfg.Registerer),
+		good:     rate.NewLimiter(rate.Limit(cfg.Rate), max(int(2*cfg.Rate), 1)),
+		warnings: rate.NewLimiter(1, 10), waiters: make(chan struct{}, maxWaiters), log: cfg.Logger, metrics: newMetrics(cfg.Registerer),
 	}
 	if len(cfg.Apps) > 0 {
 		h.apps = make(map[string]bool, len(cfg.Apps))
