@@ -35,6 +35,9 @@ var layers = map[string][]string{
 	"internal/hub":    {"internal/tag"},
 	"internal/outbox": {"internal/tag"},
 
+	// Looks at the platform, and stands alone.
+	"internal/whoami": nil,
+
 	// The core and the interfaces that it needs.
 	"internal/cache":           {"internal/tag", "internal/lease", "internal/codec"},
 	"internal/cache/cachetest": {"internal/cache", "internal/tag", "internal/lease", "internal/codec"},
@@ -47,8 +50,10 @@ var layers = map[string][]string{
 	"internal/redisstore/redistest": nil,
 
 	// What runs on them.
-	"internal/worker": {"internal/queue", "internal/lease", "internal/cache"},
-	"internal/server": {"internal/cache", "internal/hub", "internal/queue", "internal/tag", "internal/lease", "gen/isrd/v1"},
+	"internal/worker":  {"internal/queue", "internal/lease", "internal/cache"},
+	"internal/server":  {"internal/cache", "internal/hub", "internal/queue", "internal/tag", "internal/lease", "gen/isrd/v1"},
+	"internal/webhook": {"internal/queue", "internal/cache"},
+	"internal/warm":    {"internal/queue"},
 	"internal/server/servertest": {
 		"internal/server", "internal/cache", "internal/hub", "internal/tag", "internal/lease", "internal/memstore", "gen/isrd/v1",
 	},
@@ -56,9 +61,9 @@ var layers = map[string][]string{
 	// What puts them together.
 	"internal/app": {
 		"internal/server", "internal/worker", "internal/redisstore", "internal/memstore", "internal/hub", "internal/cache",
-		"internal/queue", "internal/lease", "internal/codec", "internal/tag", "internal/config", "internal/outbox",
+		"internal/queue", "internal/lease", "internal/codec", "internal/tag", "internal/config", "internal/outbox", "internal/webhook",
 	},
-	"internal/cli": {"internal/app", "internal/config", "gen/isrd/v1"},
+	"internal/cli": {"internal/app", "internal/config", "internal/whoami", "internal/warm", "gen/isrd/v1"},
 
 	// What looks at all of it, by tests only.
 	"internal/simulation": nil,

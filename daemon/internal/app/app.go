@@ -38,6 +38,7 @@ type App struct {
 	server    *server.Server
 	listeners []net.Listener
 	http      []endpoint
+	webhooks  *hook // nil: there is no endpoint
 	ready     atomic.Bool
 }
 
@@ -84,7 +85,7 @@ func New(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 		MaxEntryBytes: int(cfg.MaxEntryBytes), WaitLimit: cfg.WaitLimit, FetchWaitLimit: cfg.FetchWaitLimit,
 		LeaseMax: cfg.LeaseMax, ShutdownTimeout: cfg.ShutdownTimeout, Version: version, Instance: cfg.Instance, Logger: log, Registerer: a.registry,
 	})
-	if err := a.listen(ctx); err != nil {
+	if err := errors.Join(a.listen(ctx), a.listenForWebhooks(ctx)); err != nil {
 		return nil, errors.Join(err, a.close())
 	}
 	return a, nil
@@ -207,7 +208,7 @@ func (a *App) isReady(context.Context) error {
 	return nil
 }
 
-// Run serves until ctx ends and then stops in order: jobs under way finished or given back, readiness and health off, sessions told to go away, calls
+// Run serves until ctx ends and then stops in order: no more webhooks, jobs under way finished or given back, readiness and health off, sessions told to go away, calls
 // finished under a deadline, acknowledged writes stored, store closed. It closes what New opened.
 func (a *App) Run(ctx context.Context) error {
 	a.log.Info("isrd starts", slog.Any("config", a.config))
@@ -222,8 +223,12 @@ func (a *App) Run(ctx context.Context) error {
 		defer stop()
 		return a.server.Run(ctx, a.listeners...)
 	}
-	// The worker stops first: no job is handed to a session that ends.
+	// The worker stops before: no job is handed to a session that ends.
 	parts = append(parts, part{"grpc", serve}, part{"worker", a.worker.Run})
+	if a.webhooks != nil {
+		parts = append(parts, part{"webhook-listen", func(ctx context.Context) error { return a.webhooks.Run(ctx, a.webhooks.listener) }})
+		a.log.Info("serving HTTP", slog.String("for", "webhook-listen"), slog.String("address", a.webhooks.listener.Addr().String()))
+	}
 	for _, l := range a.listeners {
 		a.log.Info("serving gRPC", slog.String("address", l.Addr().String()))
 	}
@@ -240,6 +245,9 @@ func (a *App) close() error {
 	}
 	for _, e := range a.http {
 		problems = append(problems, closed(e.listener.Close()))
+	}
+	if a.webhooks != nil {
+		problems = append(problems, closed(a.webhooks.listener.Close()))
 	}
 	return errors.Join(append(problems, a.store.Close())...)
 }

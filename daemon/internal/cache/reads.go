@@ -72,7 +72,7 @@ func (r *reads) halve() {
 	}
 }
 
-// most gives the up to n pages that were read most of those that any of the marks affects.
+// most gives the up to n pages that were read most of those that any of the marks affects; without marks, of all.
 func (r *reads) most(marks []tag.Revalidation, n int) []Key {
 	marked := make(map[string]bool, len(marks))
 	for _, m := range marks {
@@ -81,7 +81,7 @@ func (r *reads) most(marks []tag.Revalidation, n int) []Key {
 	r.mu.Lock()
 	var found []readCount
 	for _, c := range r.counts {
-		if slices.ContainsFunc(c.tags, func(t string) bool { return marked[t] }) {
+		if len(marks) == 0 || slices.ContainsFunc(c.tags, func(t string) bool { return marked[t] }) {
 			found = append(found, *c)
 		}
 	}
@@ -97,7 +97,7 @@ func (r *reads) most(marks []tag.Revalidation, n int) []Key {
 }
 
 // MostRead gives the up to n pages of an app that this daemon's processes have read most, roughly and lately, of those that
-// were read with any of the tags.
+// were read with any of the tags; without marks, of all.
 func (c *Cache) MostRead(name string, marks []tag.Revalidation, n int) []Key {
 	c.mu.Lock()
 	a := c.apps[name]
@@ -107,3 +107,6 @@ func (c *Cache) MostRead(name string, marks []tag.Revalidation, n int) []Key {
 	}
 	return a.reads.most(marks, n)
 }
+
+// CountsReads says whether MostRead can know anything.
+func (c *Cache) CountsReads() bool { return c.config.CountReads }

@@ -32,6 +32,9 @@ func TestTheMostReadPagesAreKnown(t *testing.T) {
 	if got := most(2); !slices.Equal(got, []string{"/often", "/twice"}) {
 		t.Errorf("got %q", got)
 	}
+	if got := r.most(nil, 1); len(got) != 1 || got[0].Name != "/other" {
+		t.Errorf("of all: %v", got)
+	}
 	// More pages than are counted: those that are read least make room, and the counts stay bounded.
 	for i := range 9000 {
 		read(fmt.Sprint("/many/", i), "many", 16)

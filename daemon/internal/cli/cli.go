@@ -33,6 +33,8 @@ func commands() []command {
 		{"serve", "run the daemon of this node", serve},
 		{"health", "ask a running daemon whether it serves; for probes", health},
 		{"revalidate", "regenerate paths and revalidate tags, everywhere", revalidate},
+		{"warm", "fill the cache of a new build through one process", warmUp},
+		{"whoami", "say which replica this is, and what --worker makes of it", whoAmI},
 		{"version", "print the version", version},
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/isrd/isrd/daemon/internal/app"
 	"github.com/isrd/isrd/daemon/internal/config"
+	"github.com/isrd/isrd/daemon/internal/whoami"
 )
 
 // serve runs the daemon until a signal. The first one stops it in order; a second one ends the process at once.
@@ -34,7 +35,13 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // from now on a signal has its default effect
-	daemon, err := app.New(ctx, cfg, Version, newLogger(cfg, stderr))
+	log := newLogger(cfg, stderr)
+	if cfg.Worker == "ordinal" && cfg.Ordinal < 0 {
+		id := whoami.Look(ctx, whoami.Here())
+		cfg.Ordinal = id.Ordinal
+		log.Info("looked for this daemon's ordinal", slog.Int("ordinal", id.Ordinal), slog.String("platform", string(id.Platform)), slog.Any("why", id.Why))
+	}
+	daemon, err := app.New(ctx, cfg, Version, log)
 	if err != nil {
 		return err
 	}

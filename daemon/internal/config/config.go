@@ -57,12 +57,26 @@ type Config struct {
 	WorkerRate float64
 	// WorkerTimeout bounds one attempt of a job.
 	WorkerTimeout time.Duration
-	// Ordinal is this daemon's number among its replicas; negative: the platform has none.
+	// Ordinal is this daemon's number among its replicas; negative: it is looked for, if it matters.
 	Ordinal int
 	// QueueMax bounds the jobs of an app that have not ended.
 	QueueMax int
 	// RefreshHot is how many of the most-read pages with a revalidated tag are regenerated at once.
 	RefreshHot int
+	// WebhookListen takes webhooks over HTTP; empty: nothing does.
+	WebhookListen string
+	// WebhookSecrets are those that webhooks may be signed with.
+	WebhookSecrets []string
+	// WebhookTokens are those that webhooks may show instead.
+	WebhookTokens []string
+	// WebhookWindow is how old the signature of a webhook may be.
+	WebhookWindow time.Duration
+	// WebhookMaxBytes bounds the body of a webhook.
+	WebhookMaxBytes Bytes
+	// WebhookRate bounds the webhooks that are taken in a second.
+	WebhookRate float64
+	// WebhookMaps say how the payloads of others are read: files in YAML or JSON, or JSON itself.
+	WebhookMaps []string
 	// Codec compresses what is stored in Redis: zstd, gzip or none.
 	Codec string
 	// GzipLevel is 1 (fast) to 9 (small).
@@ -104,6 +118,9 @@ func Default() Config {
 		WorkerTimeout:     time.Minute,
 		Ordinal:           -1,
 		QueueMax:          100_000,
+		WebhookWindow:     5 * time.Minute,
+		WebhookMaxBytes:   1 << 20,
+		WebhookRate:       100,
 		Codec:             "zstd",
 		GzipLevel:         1,
 		LogLevel:          "info",
@@ -156,7 +173,10 @@ func (c Config) LogValue() slog.Value {
 		slog.Duration("wait_limit", c.WaitLimit), slog.Duration("fetch_wait_limit", c.FetchWaitLimit),
 		slog.String("worker", c.Worker), slog.Int("worker_concurrency", c.WorkerConcurrency), slog.Float64("worker_rate", c.WorkerRate),
 		slog.Duration("worker_timeout", c.WorkerTimeout), slog.Int("ordinal", c.Ordinal), slog.Int("queue_max", c.QueueMax),
-		slog.Int("refresh_hot", c.RefreshHot), slog.String("codec", c.Codec), slog.Int("gzip_level", c.GzipLevel), slog.String("metrics_listen", c.MetricsListen),
+		slog.Int("refresh_hot", c.RefreshHot), slog.String("webhook_listen", c.WebhookListen),
+		slog.Int("webhook_secrets", len(c.WebhookSecrets)), slog.Int("webhook_tokens", len(c.WebhookTokens)), slog.Duration("webhook_window", c.WebhookWindow),
+		slog.String("webhook_max_bytes", c.WebhookMaxBytes.String()), slog.Float64("webhook_rate", c.WebhookRate), slog.Int("webhook_maps", len(c.WebhookMaps)),
+		slog.String("codec", c.Codec), slog.Int("gzip_level", c.GzipLevel), slog.String("metrics_listen", c.MetricsListen),
 		slog.String("debug_listen", c.DebugListen), slog.String("instance", c.Instance),
 	)
 }

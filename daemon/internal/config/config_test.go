@@ -143,3 +143,41 @@ func TestParseAddress(t *testing.T) {
 		}
 	}
 }
+
+func TestWebhooksNeedASecretOrLoopback(t *testing.T) {
+	const secret = "0123456789abcdef"
+	for _, test := range []struct {
+		args    []string
+		problem string
+	}{
+		{args: []string{"--webhook-listen", "127.0.0.1:7601"}},
+		{args: []string{"--webhook-listen", "localhost:7601"}},
+		{args: []string{"--webhook-listen", "[::1]:7601"}},
+		{args: []string{"--webhook-listen", ":7601"}, problem: "loopback only"},
+		{args: []string{"--webhook-listen", "0.0.0.0:7601"}, problem: "loopback only"},
+		{args: []string{"--webhook-listen", "daemon.internal:7601"}, problem: "loopback only"},
+		{args: []string{"--webhook-listen", ":7601", "--webhook-secret", secret}},
+		{args: []string{"--webhook-listen", ":7601", "--webhook-token", secret}},
+		{args: []string{"--webhook-listen", ":7601", "--webhook-secret", secret, "--webhook-secret", "short"}, problem: "the least is 16"},
+		{args: []string{"--webhook-listen", "7601"}, problem: "host:port"},
+		{args: []string{"--webhook-window", "2h", "--webhook-max-bytes", "1GiB", "--webhook-rate", "0"}, problem: "--webhook-window"},
+	} {
+		c, err := parse(t, nil, test.args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Validate(); (err == nil) != (test.problem == "") || err != nil && !strings.Contains(err.Error(), test.problem) {
+			t.Errorf("%q: %v; want %q", test.args, err, test.problem)
+		}
+	}
+	c, err := parse(t, map[string]string{"ISRD_WEBHOOK_SECRET": secret + ",another-of-16-bytes"})
+	if err != nil || len(c.WebhookSecrets) != 2 {
+		t.Errorf("two secrets by the environment: %q, %v", c.WebhookSecrets, err)
+	}
+	c.WebhookTokens = []string{secret}
+	var out bytes.Buffer
+	slog.New(slog.NewTextHandler(&out, nil)).Info("start", slog.Any("config", c))
+	if s := out.String(); strings.Contains(s, secret) || strings.Contains(s, "another") {
+		t.Errorf("the log shows a secret: %s", s)
+	}
+}

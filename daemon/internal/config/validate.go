@@ -28,7 +28,9 @@ func (c Config) Validate() error {
 		problems = append(problems, err)
 	}
 	problems = append(problems, c.validateRedis())
-	for _, l := range []struct{ flag, value string }{{"metrics-listen", c.MetricsListen}, {"debug-listen", c.DebugListen}} {
+	for _, l := range []struct{ flag, value string }{
+		{"metrics-listen", c.MetricsListen}, {"debug-listen", c.DebugListen}, {"webhook-listen", c.WebhookListen},
+	} {
 		_, port, err := net.SplitHostPort(l.value)
 		check(l.value == "" || err == nil && port != "", "--%s %q: write host:port, such as 127.0.0.1:9600", l.flag, l.value)
 	}
@@ -45,7 +47,7 @@ func (c Config) Validate() error {
 	check(c.L1Bytes >= 1<<20, "--l1-bytes %v: the least is 1MiB", c.L1Bytes)
 	check(c.MaxEntryBytes >= 1<<10 && c.MaxEntryBytes <= 60<<20, "--max-entry-bytes %v: write 1KiB to 60MiB, which is what fits in a message", c.MaxEntryBytes)
 	check(c.MaxEntryBytes <= c.L1Bytes/4, "--max-entry-bytes %v: more than a quarter of --l1-bytes (%v); a few such entries would push everything else out", c.MaxEntryBytes, c.L1Bytes)
-	problems = append(problems, c.validateWorker())
+	problems = append(problems, c.validateWorker(), c.validateWebhook())
 	check(slices.Contains([]string{"zstd", "gzip", "none"}, c.Codec), "--codec %q: write zstd, gzip or none", c.Codec)
 	check(c.GzipLevel >= 1 && c.GzipLevel <= 9, "--gzip-level %d: write 1 (fast) to 9 (small)", c.GzipLevel)
 	var level slog.Level
@@ -93,4 +95,35 @@ func (c Config) validateWorker() error {
 		problems = append(problems, fmt.Errorf("--refresh-hot %d: write 0 to 1000", c.RefreshHot))
 	}
 	return errors.Join(problems...)
+}
+
+// leastSecret keeps secrets from being guessed.
+const leastSecret = 16
+
+func (c Config) validateWebhook() error {
+	var problems []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			problems = append(problems, fmt.Errorf(format, args...))
+		}
+	}
+	open := len(c.WebhookSecrets) == 0 && len(c.WebhookTokens) == 0
+	check(!open || c.WebhookListen == "" || onLoopback(c.WebhookListen),
+		"--webhook-listen %s: give --webhook-secret or --webhook-token; without, it may listen on loopback only, such as 127.0.0.1:7601", c.WebhookListen)
+	for _, s := range slices.Concat(c.WebhookSecrets, c.WebhookTokens) {
+		check(len(s) >= leastSecret, "--webhook-secret, --webhook-token: one has %d bytes; the least is %d", len(s), leastSecret)
+	}
+	check(c.WebhookWindow >= time.Second && c.WebhookWindow <= time.Hour, "--webhook-window %v: write 1s to 1h", c.WebhookWindow)
+	check(c.WebhookMaxBytes >= 1<<10 && c.WebhookMaxBytes <= 32<<20, "--webhook-max-bytes %v: write 1KiB to 32MiB", c.WebhookMaxBytes)
+	check(c.WebhookRate >= 0.1 && c.WebhookRate <= 1e6, "--webhook-rate %v: write 0.1 to 1000000 webhooks per second", c.WebhookRate)
+	return errors.Join(problems...)
+}
+
+// onLoopback reports whether only this machine reaches an address.
+func onLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return true // it is refused for that
+	}
+	return host == "localhost" || net.ParseIP(host).IsLoopback()
 }

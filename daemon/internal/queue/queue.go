@@ -11,6 +11,8 @@ var (
 	ErrUnavailable = errors.New("queue unavailable")
 	// ErrFull is wrapped by the error of an Enqueue that found no room.
 	ErrFull = errors.New("the queue is full; try again when some of it is worked off")
+	// ErrRequest is wrapped by the error of a request that is wrong, whenever it is sent.
+	ErrRequest = errors.New("invalid request")
 	// ErrNotLeader is wrapped by the error of a Claim whose term is over.
 	ErrNotLeader = errors.New("another is the leader")
 )

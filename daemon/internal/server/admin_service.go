@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -39,6 +40,16 @@ func (s *adminService) ListKeys(r *isrdv1.ListKeysRequest, stream grpc.ServerStr
 	if err != nil {
 		return statusOf(err).Err()
 	}
+	switch r.GetOrder() {
+	case isrdv1.ListOrder_LIST_ORDER_UNSPECIFIED:
+		if s.lister == nil {
+			return status.Error(codes.Unimplemented, "this daemon's store cannot list its entries")
+		}
+	case isrdv1.ListOrder_LIST_ORDER_MOST_READ:
+		return s.listMostRead(opt, int(r.GetLimit()), stream)
+	default:
+		return status.Errorf(codes.InvalidArgument, "order %d is unknown", r.GetOrder())
+	}
 	ctx, cancel := context.WithTimeout(stream.Context(), listLimit)
 	defer cancel()
 	left := maxListed
@@ -69,6 +80,31 @@ func (s *adminService) ListKeys(r *isrdv1.ListKeysRequest, stream grpc.ServerStr
 	return stream.Send(out) //nolint:wrapcheck // the same
 }
 
+// listMostRead names the pages that are read most.
+func (s *adminService) listMostRead(opt cache.ListOptions, limit int, stream grpc.ServerStreamingServer[isrdv1.ListKeysResponse]) error {
+	switch {
+	case opt.Space != cache.Route:
+		return status.Error(codes.InvalidArgument, "order: only pages are counted; ask for SPACE_ROUTE")
+	case !s.cache.CountsReads():
+		return status.Error(codes.FailedPrecondition, "this daemon does not count reads; start it with --refresh-hot")
+	}
+	keys := slices.DeleteFunc(s.cache.MostRead(opt.App, nil, maxListed), func(k cache.Key) bool { return !opt.Selects(k) })
+	truncated := limit > 0 && len(keys) > limit
+	if truncated {
+		keys = keys[:limit]
+	}
+	for some := range slices.Chunk(keys, listStep) {
+		out := new(isrdv1.ListKeysResponse)
+		for _, k := range some {
+			out.Keys = append(out.Keys, &isrdv1.ListedKey{Name: k.Name, Lifetime: new(isrdv1.Lifetime)})
+		}
+		if err := stream.Send(out); err != nil {
+			return err //nolint:wrapcheck // it is a status already, and nobody is there to be told
+		}
+	}
+	return stream.Send(&isrdv1.ListKeysResponse{Truncated: truncated}) //nolint:wrapcheck // the same
+}
+
 func (s *adminService) listOptions(r *isrdv1.ListKeysRequest) (cache.ListOptions, error) {
 	// Any name will do: the rest is checked as for a key.
 	k, err := caller{}.key(&isrdv1.Key{App: r.GetApp(), Build: r.GetBuild(), Space: r.GetSpace(), Name: "/"})
@@ -77,8 +113,6 @@ func (s *adminService) listOptions(r *isrdv1.ListKeysRequest) (cache.ListOptions
 		return cache.ListOptions{}, err
 	case s.allowed(k.App) != nil:
 		return cache.ListOptions{}, s.allowed(k.App)
-	case s.lister == nil:
-		return cache.ListOptions{}, status.Error(codes.Unimplemented, "this daemon's store cannot list its entries")
 	}
 	return cache.ListOptions{App: k.App, Build: k.Build, Space: k.Space}, nil
 }

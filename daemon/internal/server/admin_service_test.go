@@ -104,3 +104,32 @@ func TestListKeysRefuses(t *testing.T) {
 		})
 	}
 }
+
+func TestTheMostReadPagesAreListed(t *testing.T) {
+	o := startOffice(t, server.Config{RefreshHot: 1})
+	n := o.hire(1)
+	for name, reads := range map[string]int{"/index": 320, "/a": 160, "/b": 480} {
+		n.set(route(name), n.get(&isrdv1.GetRequest{Key: route(name)}), page(name, "t"))
+		for range reads {
+			n.get(&isrdv1.GetRequest{Key: route(name)})
+		}
+	}
+	client := isrdv1.NewAdminServiceClient(o.conn)
+	request := &isrdv1.ListKeysRequest{App: "shop", Space: isrdv1.Space_SPACE_ROUTE, Order: isrdv1.ListOrder_LIST_ORDER_MOST_READ, Limit: 2}
+	keys, truncated, err := listKeys(t, client, "", request)
+	if err != nil || !truncated || len(keys) != 2 || keys[0].GetName() != "/b" || keys[1].GetName() != "/index" {
+		t.Errorf("%v, truncated %v, %v", keys, truncated, err)
+	}
+	request.Build = &isrdv1.Build{BuildId: "another"}
+	if keys, _, err := listKeys(t, client, "", request); err != nil || len(keys) != 0 {
+		t.Errorf("of another build: %v, %v", keys, err)
+	}
+	request.Build, request.Space = nil, isrdv1.Space_SPACE_FETCH
+	if _, _, err := listKeys(t, client, "", request); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("of data: %v", err)
+	}
+	request.App, request.Space = "a", isrdv1.Space_SPACE_ROUTE
+	if _, _, err := listKeys(t, listed(t, server.Config{}, 1), "", request); status.Code(err) != codes.FailedPrecondition {
+		t.Errorf("where nobody counts: %v", err)
+	}
+}

@@ -100,6 +100,8 @@ type Server struct {
 	health *health.Server
 	stops  chan struct{} // closed when the server begins to stop
 	log    *slog.Logger
+
+	revalidation *revalidationService // nil: there is no queue
 }
 
 // Workers gives processes something to do; worker.Worker is one.
@@ -128,7 +130,8 @@ func New(cfg Config) *Server {
 		calls: calls{cache: cfg.Cache, apps: allowList(cfg.Apps)}, lister: cfg.Lister, config: cfg,
 	})
 	if cfg.Jobs != nil {
-		isrdv1.RegisterRevalidationServiceServer(s.grpc, newRevalidationService(cfg, s.stops))
+		s.revalidation = newRevalidationService(cfg, s.stops)
+		isrdv1.RegisterRevalidationServiceServer(s.grpc, s.revalidation)
 	}
 	healthv1.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)

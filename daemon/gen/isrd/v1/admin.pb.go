@@ -23,6 +23,57 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// ListOrder is the order of a list.
+type ListOrder int32
+
+const (
+	// None.
+	ListOrder_LIST_ORDER_UNSPECIFIED ListOrder = 0
+	// The pages that this daemon's processes have read most come first, roughly and lately; those that nobody has read are left
+	// out, and nothing is said of an entry but its name. Only for SPACE_ROUTE, and only where the daemon counts reads
+	// (--refresh-hot).
+	ListOrder_LIST_ORDER_MOST_READ ListOrder = 1
+)
+
+// Enum value maps for ListOrder.
+var (
+	ListOrder_name = map[int32]string{
+		0: "LIST_ORDER_UNSPECIFIED",
+		1: "LIST_ORDER_MOST_READ",
+	}
+	ListOrder_value = map[string]int32{
+		"LIST_ORDER_UNSPECIFIED": 0,
+		"LIST_ORDER_MOST_READ":   1,
+	}
+)
+
+func (x ListOrder) Enum() *ListOrder {
+	p := new(ListOrder)
+	*p = x
+	return p
+}
+
+func (x ListOrder) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ListOrder) Descriptor() protoreflect.EnumDescriptor {
+	return file_isrd_v1_admin_proto_enumTypes[0].Descriptor()
+}
+
+func (ListOrder) Type() protoreflect.EnumType {
+	return &file_isrd_v1_admin_proto_enumTypes[0]
+}
+
+func (x ListOrder) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ListOrder.Descriptor instead.
+func (ListOrder) EnumDescriptor() ([]byte, []int) {
+	return file_isrd_v1_admin_proto_rawDescGZIP(), []int{0}
+}
+
 // ListKeysRequest says which entries.
 type ListKeysRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -33,7 +84,9 @@ type ListKeysRequest struct {
 	// The key space.
 	Space Space `protobuf:"varint,3,opt,name=space,proto3,enum=isrd.v1.Space" json:"space,omitempty"`
 	// The largest number of entries; 0 is 100,000, which is also the most.
-	Limit         uint32 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
+	Limit uint32 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
+	// In which order, and so which ones if there are more than the limit.
+	Order         ListOrder `protobuf:"varint,5,opt,name=order,proto3,enum=isrd.v1.ListOrder" json:"order,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -94,6 +147,13 @@ func (x *ListKeysRequest) GetLimit() uint32 {
 		return x.Limit
 	}
 	return 0
+}
+
+func (x *ListKeysRequest) GetOrder() ListOrder {
+	if x != nil {
+		return x.Order
+	}
+	return ListOrder_LIST_ORDER_UNSPECIFIED
 }
 
 // ListKeysResponse is some of them.
@@ -228,12 +288,13 @@ var File_isrd_v1_admin_proto protoreflect.FileDescriptor
 
 const file_isrd_v1_admin_proto_rawDesc = "" +
 	"\n" +
-	"\x13isrd/v1/admin.proto\x12\aisrd.v1\x1a\x13isrd/v1/entry.proto\"\x85\x01\n" +
+	"\x13isrd/v1/admin.proto\x12\aisrd.v1\x1a\x13isrd/v1/entry.proto\"\xaf\x01\n" +
 	"\x0fListKeysRequest\x12\x10\n" +
 	"\x03app\x18\x01 \x01(\tR\x03app\x12$\n" +
 	"\x05build\x18\x02 \x01(\v2\x0e.isrd.v1.BuildR\x05build\x12$\n" +
 	"\x05space\x18\x03 \x01(\x0e2\x0e.isrd.v1.SpaceR\x05space\x12\x14\n" +
-	"\x05limit\x18\x04 \x01(\rR\x05limit\"X\n" +
+	"\x05limit\x18\x04 \x01(\rR\x05limit\x12(\n" +
+	"\x05order\x18\x05 \x01(\x0e2\x12.isrd.v1.ListOrderR\x05order\"X\n" +
 	"\x10ListKeysResponse\x12&\n" +
 	"\x04keys\x18\x01 \x03(\v2\x12.isrd.v1.ListedKeyR\x04keys\x12\x1c\n" +
 	"\ttruncated\x18\x02 \x01(\bR\ttruncated\"\x99\x01\n" +
@@ -242,7 +303,10 @@ const file_isrd_v1_admin_proto_rawDesc = "" +
 	"\x04kind\x18\x02 \x01(\x0e2\r.isrd.v1.KindR\x04kind\x12\x1b\n" +
 	"\x06status\x18\x03 \x01(\rH\x00R\x06status\x88\x01\x01\x12-\n" +
 	"\blifetime\x18\x04 \x01(\v2\x11.isrd.v1.LifetimeR\blifetimeB\t\n" +
-	"\a_status2Q\n" +
+	"\a_status*A\n" +
+	"\tListOrder\x12\x1a\n" +
+	"\x16LIST_ORDER_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14LIST_ORDER_MOST_READ\x10\x012Q\n" +
 	"\fAdminService\x12A\n" +
 	"\bListKeys\x12\x18.isrd.v1.ListKeysRequest\x1a\x19.isrd.v1.ListKeysResponse0\x01B0Z.github.com/isrd/isrd/daemon/gen/isrd/v1;isrdv1b\x06proto3"
 
@@ -258,29 +322,32 @@ func file_isrd_v1_admin_proto_rawDescGZIP() []byte {
 	return file_isrd_v1_admin_proto_rawDescData
 }
 
+var file_isrd_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_isrd_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_isrd_v1_admin_proto_goTypes = []any{
-	(*ListKeysRequest)(nil),  // 0: isrd.v1.ListKeysRequest
-	(*ListKeysResponse)(nil), // 1: isrd.v1.ListKeysResponse
-	(*ListedKey)(nil),        // 2: isrd.v1.ListedKey
-	(*Build)(nil),            // 3: isrd.v1.Build
-	(Space)(0),               // 4: isrd.v1.Space
-	(Kind)(0),                // 5: isrd.v1.Kind
-	(*Lifetime)(nil),         // 6: isrd.v1.Lifetime
+	(ListOrder)(0),           // 0: isrd.v1.ListOrder
+	(*ListKeysRequest)(nil),  // 1: isrd.v1.ListKeysRequest
+	(*ListKeysResponse)(nil), // 2: isrd.v1.ListKeysResponse
+	(*ListedKey)(nil),        // 3: isrd.v1.ListedKey
+	(*Build)(nil),            // 4: isrd.v1.Build
+	(Space)(0),               // 5: isrd.v1.Space
+	(Kind)(0),                // 6: isrd.v1.Kind
+	(*Lifetime)(nil),         // 7: isrd.v1.Lifetime
 }
 var file_isrd_v1_admin_proto_depIdxs = []int32{
-	3, // 0: isrd.v1.ListKeysRequest.build:type_name -> isrd.v1.Build
-	4, // 1: isrd.v1.ListKeysRequest.space:type_name -> isrd.v1.Space
-	2, // 2: isrd.v1.ListKeysResponse.keys:type_name -> isrd.v1.ListedKey
-	5, // 3: isrd.v1.ListedKey.kind:type_name -> isrd.v1.Kind
-	6, // 4: isrd.v1.ListedKey.lifetime:type_name -> isrd.v1.Lifetime
-	0, // 5: isrd.v1.AdminService.ListKeys:input_type -> isrd.v1.ListKeysRequest
-	1, // 6: isrd.v1.AdminService.ListKeys:output_type -> isrd.v1.ListKeysResponse
-	6, // [6:7] is the sub-list for method output_type
-	5, // [5:6] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	4, // 0: isrd.v1.ListKeysRequest.build:type_name -> isrd.v1.Build
+	5, // 1: isrd.v1.ListKeysRequest.space:type_name -> isrd.v1.Space
+	0, // 2: isrd.v1.ListKeysRequest.order:type_name -> isrd.v1.ListOrder
+	3, // 3: isrd.v1.ListKeysResponse.keys:type_name -> isrd.v1.ListedKey
+	6, // 4: isrd.v1.ListedKey.kind:type_name -> isrd.v1.Kind
+	7, // 5: isrd.v1.ListedKey.lifetime:type_name -> isrd.v1.Lifetime
+	1, // 6: isrd.v1.AdminService.ListKeys:input_type -> isrd.v1.ListKeysRequest
+	2, // 7: isrd.v1.AdminService.ListKeys:output_type -> isrd.v1.ListKeysResponse
+	7, // [7:8] is the sub-list for method output_type
+	6, // [6:7] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_isrd_v1_admin_proto_init() }
@@ -295,13 +362,14 @@ func file_isrd_v1_admin_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_isrd_v1_admin_proto_rawDesc), len(file_isrd_v1_admin_proto_rawDesc)),
-			NumEnums:      0,
+			NumEnums:      1,
 			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_isrd_v1_admin_proto_goTypes,
 		DependencyIndexes: file_isrd_v1_admin_proto_depIdxs,
+		EnumInfos:         file_isrd_v1_admin_proto_enumTypes,
 		MessageInfos:      file_isrd_v1_admin_proto_msgTypes,
 	}.Build()
 	File_isrd_v1_admin_proto = out.File

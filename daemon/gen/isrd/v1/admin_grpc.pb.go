@@ -30,9 +30,9 @@ const (
 //
 // AdminService looks at what is there. It changes nothing.
 //
-// Errors are those of CacheService; NOT_FOUND never.
+// Errors are those of CacheService; NOT_FOUND never. FAILED_PRECONDITION: this daemon does not count reads.
 type AdminServiceClient interface {
-	// ListKeys names the entries of an app, in no order, some perhaps more than once. Entries that are written or removed
+	// ListKeys names the entries of an app, some perhaps more than once, in no order unless one is asked for. Entries that are written or removed
 	// meanwhile may be missing. It reads the store in small steps, and no bodies.
 	ListKeys(ctx context.Context, in *ListKeysRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListKeysResponse], error)
 }
@@ -70,9 +70,9 @@ type AdminService_ListKeysClient = grpc.ServerStreamingClient[ListKeysResponse]
 //
 // AdminService looks at what is there. It changes nothing.
 //
-// Errors are those of CacheService; NOT_FOUND never.
+// Errors are those of CacheService; NOT_FOUND never. FAILED_PRECONDITION: this daemon does not count reads.
 type AdminServiceServer interface {
-	// ListKeys names the entries of an app, in no order, some perhaps more than once. Entries that are written or removed
+	// ListKeys names the entries of an app, some perhaps more than once, in no order unless one is asked for. Entries that are written or removed
 	// meanwhile may be missing. It reads the store in small steps, and no bodies.
 	ListKeys(*ListKeysRequest, grpc.ServerStreamingServer[ListKeysResponse]) error
 	mustEmbedUnimplementedAdminServiceServer()

@@ -4,17 +4,17 @@
 // @generated from file isrd/v1/admin.proto (package isrd.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Build, Kind, Lifetime, Space } from "./entry_pb.js";
 import { file_isrd_v1_entry } from "./entry_pb.js";
-import type { Message } from "@bufbuild/protobuf";
+import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file isrd/v1/admin.proto.
  */
 export const file_isrd_v1_admin: GenFile = /*@__PURE__*/
-  fileDesc("ChNpc3JkL3YxL2FkbWluLnByb3RvEgdpc3JkLnYxImsKD0xpc3RLZXlzUmVxdWVzdBILCgNhcHAYASABKAkSHQoFYnVpbGQYAiABKAsyDi5pc3JkLnYxLkJ1aWxkEh0KBXNwYWNlGAMgASgOMg4uaXNyZC52MS5TcGFjZRINCgVsaW1pdBgEIAEoDSJHChBMaXN0S2V5c1Jlc3BvbnNlEiAKBGtleXMYASADKAsyEi5pc3JkLnYxLkxpc3RlZEtleRIRCgl0cnVuY2F0ZWQYAiABKAgiewoJTGlzdGVkS2V5EgwKBG5hbWUYASABKAkSGwoEa2luZBgCIAEoDjINLmlzcmQudjEuS2luZBITCgZzdGF0dXMYAyABKA1IAIgBARIjCghsaWZldGltZRgEIAEoCzIRLmlzcmQudjEuTGlmZXRpbWVCCQoHX3N0YXR1czJRCgxBZG1pblNlcnZpY2USQQoITGlzdEtleXMSGC5pc3JkLnYxLkxpc3RLZXlzUmVxdWVzdBoZLmlzcmQudjEuTGlzdEtleXNSZXNwb25zZTABQjBaLmdpdGh1Yi5jb20vaXNyZC9pc3JkL2RhZW1vbi9nZW4vaXNyZC92MTtpc3JkdjFiBnByb3RvMw", [file_isrd_v1_entry]);
+  fileDesc("ChNpc3JkL3YxL2FkbWluLnByb3RvEgdpc3JkLnYxIo4BCg9MaXN0S2V5c1JlcXVlc3QSCwoDYXBwGAEgASgJEh0KBWJ1aWxkGAIgASgLMg4uaXNyZC52MS5CdWlsZBIdCgVzcGFjZRgDIAEoDjIOLmlzcmQudjEuU3BhY2USDQoFbGltaXQYBCABKA0SIQoFb3JkZXIYBSABKA4yEi5pc3JkLnYxLkxpc3RPcmRlciJHChBMaXN0S2V5c1Jlc3BvbnNlEiAKBGtleXMYASADKAsyEi5pc3JkLnYxLkxpc3RlZEtleRIRCgl0cnVuY2F0ZWQYAiABKAgiewoJTGlzdGVkS2V5EgwKBG5hbWUYASABKAkSGwoEa2luZBgCIAEoDjINLmlzcmQudjEuS2luZBITCgZzdGF0dXMYAyABKA1IAIgBARIjCghsaWZldGltZRgEIAEoCzIRLmlzcmQudjEuTGlmZXRpbWVCCQoHX3N0YXR1cypBCglMaXN0T3JkZXISGgoWTElTVF9PUkRFUl9VTlNQRUNJRklFRBAAEhgKFExJU1RfT1JERVJfTU9TVF9SRUFEEAEyUQoMQWRtaW5TZXJ2aWNlEkEKCExpc3RLZXlzEhguaXNyZC52MS5MaXN0S2V5c1JlcXVlc3QaGS5pc3JkLnYxLkxpc3RLZXlzUmVzcG9uc2UwAUIwWi5naXRodWIuY29tL2lzcmQvaXNyZC9kYWVtb24vZ2VuL2lzcmQvdjE7aXNyZHYxYgZwcm90bzM", [file_isrd_v1_entry]);
 
 /**
  * ListKeysRequest says which entries.
@@ -49,6 +49,13 @@ export type ListKeysRequest = Message<"isrd.v1.ListKeysRequest"> & {
    * @generated from field: uint32 limit = 4;
    */
   limit: number;
+
+  /**
+   * In which order, and so which ones if there are more than the limit.
+   *
+   * @generated from field: isrd.v1.ListOrder order = 5;
+   */
+  order: ListOrder;
 };
 
 /**
@@ -129,15 +136,51 @@ export const ListedKeySchema: GenMessage<ListedKey> = /*@__PURE__*/
   messageDesc(file_isrd_v1_admin, 2);
 
 /**
+ * ListOrder is the order of a list.
+ *
+ * @generated from enum isrd.v1.ListOrder
+ */
+export const ListOrder = {
+  /**
+   * None.
+   *
+   * @generated from enum value: LIST_ORDER_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * The pages that this daemon's processes have read most come first, roughly and lately; those that nobody has read are left
+   * out, and nothing is said of an entry but its name. Only for SPACE_ROUTE, and only where the daemon counts reads
+   * (--refresh-hot).
+   *
+   * @generated from enum value: LIST_ORDER_MOST_READ = 1;
+   */
+  MOST_READ: 1,
+} as const;
+
+/**
+ * ListOrder is the order of a list.
+ *
+ * @generated from enum isrd.v1.ListOrder
+ */
+export type ListOrder = (typeof ListOrder)[keyof typeof ListOrder] | UnknownEnum;
+
+/**
+ * Describes the enum isrd.v1.ListOrder.
+ */
+export const ListOrderSchema: GenEnum<ListOrder> = /*@__PURE__*/
+  enumDesc(file_isrd_v1_admin, 0);
+
+/**
  * AdminService looks at what is there. It changes nothing.
  *
- * Errors are those of CacheService; NOT_FOUND never.
+ * Errors are those of CacheService; NOT_FOUND never. FAILED_PRECONDITION: this daemon does not count reads.
  *
  * @generated from service isrd.v1.AdminService
  */
 export const AdminService: GenService<{
   /**
-   * ListKeys names the entries of an app, in no order, some perhaps more than once. Entries that are written or removed
+   * ListKeys names the entries of an app, some perhaps more than once, in no order unless one is asked for. Entries that are written or removed
    * meanwhile may be missing. It reads the store in small steps, and no bodies.
    *
    * @generated from rpc isrd.v1.AdminService.ListKeys
