@@ -11,7 +11,7 @@ import {
 import { Kind, Space } from "../../gen/isrd/v1/entry_pb.js";
 import { streamGrpc } from "../../grpc-transport.js";
 import { createLog } from "../../log.js";
-import { findServedBuild } from "../../next/build.js";
+import { findServedBuild, nextLoader } from "../../next/build.js";
 import { Failure } from "../failure.js";
 import type { Io } from "../io.js";
 import type { Lifetime } from "./lifetimes.js";
@@ -26,7 +26,8 @@ const LIST_KEYS = `/${AdminService.typeName}/${AdminService.method.listKeys.name
  */
 export async function* daemonSource({ folder }: BuildOutput, io: Io, { timeoutMs }: Bounds): Source {
   const log = createLog("info", { info: io.err, warn: io.err });
-  const { app } = findServedBuild(path.join(folder, "server"), io.env, log);
+  const serverDistDir = path.join(folder, "server");
+  const { app } = findServedBuild(serverDistDir, io.env, log, nextLoader(serverDistDir));
   const request = create(ListKeysRequestSchema, { app, space: Space.ROUTE });
   try {
     const [address] = addressesFrom(io.env);
