@@ -14,6 +14,10 @@ export interface Config {
   readonly token: string | undefined;
   /** ISRD_APP: the name under which this app's entries are kept. Default: `name` of its package.json. */
   readonly app: string | undefined;
+  /** ISRD_WORKER_CONCURRENCY: pages that this process regenerates for the fleet at the same time; 0: none. @default 2 */
+  readonly workerConcurrency: number;
+  /** ISRD_ROLE: what this process is for; `dedicated`: it serves nobody, and is given jobs first. */
+  readonly role: string;
   /** ISRD_LOG: silent, info or debug. @default info */
   readonly logLevel: LogLevel;
 }
@@ -25,11 +29,16 @@ export const DEFAULT_CONFIG: Config = {
   nearCacheBytes: 50 * 1024 * 1024,
   token: undefined,
   app: undefined,
+  workerConcurrency: 2,
+  role: "",
   logLevel: "info",
 };
 
 /** The longest time that a Node timer can hold; anything above would fire at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
+
+/** More than this no daemon takes up. */
+const MAX_JOBS = 256;
 
 /** The level alone, needed before there is a log to complain to. */
 export function logLevelFrom(env: NodeJS.ProcessEnv): LogLevel {
@@ -58,6 +67,8 @@ export function configFrom(env: NodeJS.ProcessEnv, log: Log): Config {
     nearCacheBytes: whole("ISRD_NEAR_CACHE_BYTES", DEFAULT_CONFIG.nearCacheBytes, 0, Number.MAX_SAFE_INTEGER),
     token: env["ISRD_TOKEN"] || undefined,
     app: env["ISRD_APP"]?.trim() || undefined,
+    workerConcurrency: whole("ISRD_WORKER_CONCURRENCY", DEFAULT_CONFIG.workerConcurrency, 0, MAX_JOBS),
+    role: env["ISRD_ROLE"]?.trim() ?? "",
     logLevel: logLevelFrom(env),
   };
 }

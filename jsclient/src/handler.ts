@@ -11,6 +11,7 @@ import { lifetimeOf, retryAfterMs, toMark } from "./next/lifetime.js";
 import { dialectOf, softTagsOf, spaceOf, tagsOf } from "./next/space.js";
 import type { Way } from "./next/telling.js";
 import type { HostAnswer, HostContext, HostGetContext, HostSetContext, HostValue } from "./next/values.js";
+import { JOB_HEADER } from "./regeneration.js";
 import type { Begin } from "./renders.js";
 import { processRuntime, type Runtime } from "./runtime.js";
 import { decodeValue, encodeValue } from "./serialize.js";
@@ -105,10 +106,12 @@ export class Handler {
   #toRead(runtime: Runtime, begin: Begin, name: string, ctx: HostGetContext, rawHeaders?: readonly string[]): Read {
     const headers = this.#host._requestHeaders;
     const space = spaceOf(ctx);
+    const onDemand = isOnDemand(headers, runtime.served.previewId);
+    if (onDemand && space === Space.ROUTE) runtime.regeneration?.asked(headers?.[JOB_HEADER], name);
     return {
       key: { space, name },
       softTags: space === Space.FETCH ? softTagsOf(ctx) : [],
-      onDemand: isOnDemand(headers, runtime.served.previewId),
+      onDemand,
       noLease: space === Space.ROUTE && (isProbe(ctx) || isPrefetch(headers, rawHeaders)),
       begin,
     };
@@ -153,7 +156,7 @@ export class Handler {
     }
     const lifetime = lifetimeOf(value, ctx);
     if (!lifetime) return client.abandonKey(key, begin);
-    await client.set({
+    const problem = await client.set({
       key,
       draft: encodeValue(value),
       value,
@@ -161,5 +164,6 @@ export class Handler {
       tags: storedTags(runtime, key, value, ctx),
       begin,
     });
+    if (problem) runtime.regeneration?.unwritten(this.#host._requestHeaders?.[JOB_HEADER], name, problem);
   }
 }
