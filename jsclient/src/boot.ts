@@ -41,8 +41,9 @@ function isNextLoaded(): boolean {
 }
 
 async function connect(): Promise<void> {
-  const { guessedRuntime } = await import("./runtime.js");
-  const { serverDistDir, session } = guessedRuntime();
+  const { guessServerDistDir } = await import("./next/build.js");
   // Without a build there is nothing to say who this is; the handler will know.
-  if (serverDistDir !== undefined) session.connect();
+  if (guessServerDistDir(process.env, process.argv, process.cwd()) === undefined) return;
+  const { guessedRuntime } = await import("./runtime.js");
+  guessedRuntime().session.connect();
 }

@@ -1,5 +1,5 @@
 import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import { addressesFrom } from "./address.js";
+import { type Address, addressesFrom } from "./address.js";
 import { configFrom, logLevelFrom } from "./config.js";
 import { dialFirst } from "./dialling.js";
 import { IsrdError, type IsrdErrorCode, toError } from "./errors.js";
@@ -58,8 +58,20 @@ export async function enqueue(request: Enqueue): Promise<EnqueueResponse> {
  * Rejects with an IsrdError: `timeout` when the time is over.
  */
 export async function follow(ids: readonly string[], timeoutMs: number, ended: (job: JobRecord) => void) {
-  const over = AbortSignal.timeout(timeoutMs);
   const left = new Set(ids);
+  const over = new AbortController();
+  const timer = setTimeout(() => over.abort(), timeoutMs); // It also keeps a script alive that does nothing but wait.
+  try {
+    await followAll(left, over.signal, ended);
+  } catch (error) {
+    if (!over.signal.aborted) throw error;
+    throw new IsrdError("timeout", `${left.size} of ${ids.length} jobs have not ended in ${timeoutMs} ms`);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function followAll(left: Set<string>, over: AbortSignal, ended: (job: JobRecord) => void): Promise<void> {
   while (left.size > 0) {
     try {
       await watch([...left].slice(0, MAX_WATCHED), over, (job) => {
@@ -67,9 +79,7 @@ export async function follow(ids: readonly string[], timeoutMs: number, ended: (
       });
     } catch (error) {
       const known = asIsrdError(error);
-      if (over.aborted)
-        throw new IsrdError("timeout", `${left.size} of ${ids.length} jobs have not ended in ${timeoutMs} ms`);
-      if (known.code !== "unavailable") throw known;
+      if (over.aborted || known.code !== "unavailable") throw known;
       await new Promise((resolve) => setTimeout(resolve, WATCH_AGAIN_MS));
     }
   }
@@ -78,8 +88,7 @@ export async function follow(ids: readonly string[], timeoutMs: number, ended: (
 async function watch(jobIds: string[], signal: AbortSignal, ended: (job: JobRecord) => void): Promise<void> {
   const { app, token } = channel();
   const request = Buffer.from(toBinary(WatchRequestSchema, create(WatchRequestSchema, { app, jobIds })));
-  const [address] = addressesFrom(process.env);
-  if (!address) return;
+  const [address] = addressesFrom(process.env) as [Address];
   for await (const frame of streamGrpc(address, { token, signal }, WATCH, request)) {
     const { job } = fromBinary(WatchResponseSchema, frame);
     if (job && isOver(job)) ended(job);
@@ -118,12 +127,13 @@ async function callOnce(
   timeoutMs: number,
 ): Promise<Buffer> {
   const options = { dial: dialGrpc, token, timeoutMs: DIAL_TIMEOUT_MS };
-  const { transport } = await dialFirst(addressesFrom(process.env), options);
-  transport.hold(true);
+  const alive = setInterval(() => {}, DIAL_TIMEOUT_MS); // While it connects, nothing else may keep a script alive.
   try {
-    return await transport.unary(method, request, timeoutMs + ENQUEUE_TIMEOUT_MS);
+    const { transport } = await dialFirst(addressesFrom(process.env), options);
+    transport.hold(true);
+    return await transport.unary(method, request, timeoutMs + ENQUEUE_TIMEOUT_MS).finally(() => transport.close());
   } finally {
-    transport.close();
+    clearInterval(alive);
   }
 }
 

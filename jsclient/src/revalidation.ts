@@ -1,6 +1,7 @@
 import { IsrdError } from "./errors.js";
 import { JobOutcome, type JobRecord, JobState, Priority } from "./gen/isrd/v1/revalidation_pb.js";
 import { toMark } from "./next/lifetime.js";
+import { encodePath } from "./next/routing.js";
 import { enqueue, follow } from "./revalidation-client.js";
 
 /** A tag to revalidate: gone at once, or with `expire` stale now and gone after so many seconds. */
@@ -145,7 +146,7 @@ export function revalidatePath(
 /** As versions of Next.js write it: from 16 on with everything but ASCII encoded, and the root as `/index` too. */
 function tagsOfPath(path: string): string[] {
   const plain = path.replace(/\/+$/, "") || "/";
-  const spellings = [plain, encodeURI(decoded(plain)), decoded(plain), ...(plain === "/" ? ["/index"] : [])];
+  const spellings = [plain, encodePath(decoded(plain)), decoded(plain), ...(plain === "/" ? ["/index"] : [])];
   return [...new Set(spellings)].map((spelling) => `_N_T_${spelling}`);
 }
 

@@ -128,13 +128,13 @@ const ALLOWED: Record<string, string[]> = {
     ...["next/use-cache", "renders", "runtime"],
   ],
   "cache-handlers": ["next/use-cache", "use-cache"],
-  boot: ["own-server", "runtime"],
+  boot: ["next/build", "own-server", "runtime"],
   register: ["boot"],
   "revalidation-client": [
     ...["address", "config", "dialling", "errors", "gen", "grpc-transport", "log", "next/build", "runtime"],
     ...["transport", "@bufbuild/protobuf"],
   ],
-  revalidation: ["errors", "gen", "next/lifetime", "revalidation-client"],
+  revalidation: ["errors", "gen", "next/lifetime", "next/routing", "revalidation-client"],
   index: ["counters", "errors", "revalidation", "runtime", "session-options", "version"],
   // The commands: run by builds, so the handler knows nothing of them. Each is loaded when it is called.
   "cli/failure": [],

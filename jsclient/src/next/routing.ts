@@ -72,7 +72,7 @@ export function toRequestPath(path: string, routing: Routing): string {
 }
 
 /** As in a browser's address bar: what is encoded stays so. */
-function encodePath(path: string): string {
+export function encodePath(path: string): string {
   return path.replace(/%[0-9A-Fa-f]{2}|%|[^%]+/g, (piece) => {
     if (piece.length === 3 && piece.startsWith("%")) return piece;
     return encodeURI(piece).replace(/[?#]/g, encodeURIComponent);
