@@ -5,9 +5,9 @@ const REVALIDATE_SECONDS = 3600;
 
 export const getStaticPaths = () => ({ paths: [], fallback: "blocking" });
 
-export async function getStaticProps({ params: { id } }) {
+export async function getStaticProps({ params: { id } }, folder = "/p") {
   const { kb, missing, moved } = wanted(id);
-  const { render, version } = await beginRender(`/p/${id}`);
+  const { render, version } = await beginRender(`${folder}/${id}`);
   if (missing) return { notFound: true, revalidate: REVALIDATE_SECONDS };
   if (moved) return { redirect: { destination: "/p/target", permanent: false }, revalidate: REVALIDATE_SECONDS };
   return { props: { kb, render, marker: marker({ render, version }) }, revalidate: REVALIDATE_SECONDS };
