@@ -22,6 +22,8 @@ export interface FleetOptions {
   readonly topology: Topology;
   /** How many replicas, at most four. @default 2 */
   readonly replicas?: number;
+  /** Redis keeps what it has acknowledged when it is killed. */
+  readonly durable?: boolean;
   /** The second daemon reaches Redis by a way that can be cut. */
   readonly cuttable?: boolean;
   readonly app?: AppName;
@@ -80,7 +82,7 @@ export class Fleet {
     const env = { ...(patient ? PATIENT_ENV : {}), ...options.env };
     const flags = [...(patient ? PATIENT_FLAGS : []), ...(options.flags ?? [])];
     const origin = await Origin.start();
-    const redis = topology === "redis" ? await Redis.start() : undefined;
+    const redis = topology === "redis" ? await Redis.start({ durable: options.durable ?? false }) : undefined;
     const cut = redis && options.cuttable ? await Cut.to(redis.url) : undefined;
     const ways = redis ? [redis.url, cut?.url ?? redis.url] : [undefined];
     const { token } = options;

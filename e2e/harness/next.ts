@@ -34,3 +34,8 @@ export const NEXT_COMMAND = resolver.resolve("next/dist/bin/next");
 export function handlerFile(): string {
   return resolver.resolve("isrd/cache-handler");
 }
+
+/** The file that a worker imports before anything else, by NODE_OPTIONS. */
+export function registerFile(): string {
+  return resolver.resolve("isrd/register");
+}

@@ -11,22 +11,42 @@ const COMMAND_TIMEOUT_MS = 5000;
 
 const run = promisify(execFile);
 
-/** A real redis-server of its own, behind a socket, without persistence. */
+/** A real redis-server of its own, behind a socket; durable, if it must not forget what it has acknowledged. */
 export class Redis {
-  readonly #folder: string;
-  readonly #program: Program;
+  readonly #folder = temporaryFolder();
+  readonly #durable: boolean;
+  #running: Program | undefined;
+  #lives = 0;
 
-  private constructor(folder: string, program: Program) {
-    this.#folder = folder;
-    this.#program = program;
+  private constructor(durable: boolean) {
+    this.#durable = durable;
   }
 
-  static async start(): Promise<Redis> {
-    const folder = temporaryFolder();
-    const args = ["--port", "0", "--unixsocket", socketIn(folder), "--save", "", "--appendonly", "no", "--dir", folder];
-    const redis = new Redis(folder, new Program({ name: "redis", command: "redis-server", args, cwd: folder }));
-    await redis.#program.written(/ready to accept connections/i, START_TIMEOUT_MS);
+  static async start({ durable = false } = {}): Promise<Redis> {
+    const redis = new Redis(durable);
+    await redis.again();
     return redis;
+  }
+
+  /** Starts it after it was killed. */
+  async again(): Promise<void> {
+    const folder = this.#folder;
+    const log = this.#durable ? ["--appendonly", "yes", "--appendfsync", "always"] : ["--appendonly", "no"];
+    const args = ["--port", "0", "--unixsocket", socketIn(folder), "--save", "", ...log, "--dir", folder];
+    this.#lives += 1;
+    const name = this.#lives === 1 ? "redis" : `redis-${this.#lives}`;
+    this.#running = new Program({ name, command: "redis-server", args, cwd: folder });
+    await this.#running.written(/ready to accept connections/i, START_TIMEOUT_MS);
+  }
+
+  /** kill -9. */
+  async kill(): Promise<void> {
+    await this.#program.kill();
+  }
+
+  get #program(): Program {
+    if (!this.#running) throw new Error("redis was never started");
+    return this.#running;
   }
 
   /** What a daemon has as --redis. */

@@ -18,7 +18,7 @@ test("the app of these tests is configured by the README's lines", async () => {
 });
 
 test("README and package name every variable that the client reads, and no other", async () => {
-  const sources = await Promise.all(["jsclient/src/config.ts", "jsclient/src/address.ts"].map(read));
+  const sources = await Promise.all(["config", "address", "whoami"].map((name) => `jsclient/src/${name}.ts`).map(read));
   const known = new Set(sources.join("\n").match(/\bISRD_[A-Z_]+\b/g));
   for (const page of ["README.md", "jsclient/README.md"]) {
     const rows = [...(await read(page)).matchAll(/^\| `(ISRD_[A-Z_]+)` \|/gm)].map((row) => row[1]);

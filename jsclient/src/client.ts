@@ -97,8 +97,11 @@ export class Client {
     this.#near.fill(fill, value);
   }
 
-  /** Writes an entry and ends the renders of its key. Returns when the daemon has it, or is not to be had. */
-  async set(write: Write): Promise<void> {
+  /**
+   * Writes an entry and ends the renders of its key. Returns when the daemon has it, or is not to be had; why the daemon
+   * cannot take it, where it will say the same again.
+   */
+  async set(write: Write): Promise<string | undefined> {
     this.counters.sets += 1;
     const begun = { turn: this.#near.begin(write.key), answeredAt: this.#near.now() };
     const ended = this.#close(write.key, write.begin);
@@ -106,16 +109,19 @@ export class Client {
     // Without any position nobody could tell what the content is older than.
     if (this.#session.state === "away" || !(base || position)) {
       this.#giveBack(lease);
-      return this.#keep(write, ended);
+      this.#keep(write, ended);
+      return undefined;
     }
     const request = { key: write.key, ...(base ? { base } : {}), ...(position ? { position } : {}) };
     try {
       const response = await this.#bodies.send(write, request, lease);
       this.#judge(write.key, response);
       this.#keepWritten(write, response, begun);
+      return undefined;
     } catch (error) {
       this.#failedWrite(write.key, lease, error);
       if (this.#session.state !== "ready") this.#keep(write, ended);
+      return error instanceof RefusedError ? error.message : undefined;
     } finally {
       lease?.end();
     }

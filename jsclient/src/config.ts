@@ -18,6 +18,10 @@ export interface Config {
   readonly buildScope: Scope;
   /** ISRD_FETCH_SCOPE: whether data of `fetch` and `unstable_cache` is shared by the app's builds. @default app */
   readonly fetchScope: Scope;
+  /** ISRD_WORKER_CONCURRENCY: pages that this process regenerates for the fleet at the same time; 0: none. @default 2 */
+  readonly workerConcurrency: number;
+  /** ISRD_ROLE: what this process is for; `dedicated`: it serves nobody, and is given jobs first. */
+  readonly role: string;
   /** ISRD_LOG: silent, info or debug. @default info */
   readonly logLevel: LogLevel;
 }
@@ -34,11 +38,16 @@ export const DEFAULT_CONFIG: Config = {
   app: undefined,
   buildScope: "build",
   fetchScope: "app",
+  workerConcurrency: 2,
+  role: "",
   logLevel: "info",
 };
 
 /** The longest time that a Node timer can hold; anything above would fire at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
+
+/** More than this no daemon takes up. */
+const MAX_JOBS = 256;
 
 /** The level alone, needed before there is a log to complain to. */
 export function logLevelFrom(env: NodeJS.ProcessEnv): LogLevel {
@@ -76,6 +85,8 @@ export function configFrom(env: NodeJS.ProcessEnv, log: Log): Config {
     app: env["ISRD_APP"]?.trim() || undefined,
     buildScope: scope("ISRD_BUILD_SCOPE", DEFAULT_CONFIG.buildScope),
     fetchScope: scope("ISRD_FETCH_SCOPE", DEFAULT_CONFIG.fetchScope),
+    workerConcurrency: whole("ISRD_WORKER_CONCURRENCY", DEFAULT_CONFIG.workerConcurrency, 0, MAX_JOBS),
+    role: env["ISRD_ROLE"]?.trim() ?? "",
     logLevel: logLevelFrom(env),
   };
 }

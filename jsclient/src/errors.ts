@@ -10,7 +10,7 @@
  */
 export type IsrdErrorCode = "address" | "unavailable" | "timeout" | "overloaded" | "refused" | "unreadable";
 
-/** Every error of this package. None of them ever reaches Next.js: a failure is a miss. */
+/** Every error of this package. None of them ever reaches Next.js, to which a failure is a miss; `revalidate` throws them. */
 export class IsrdError extends Error {
   readonly code: IsrdErrorCode;
 

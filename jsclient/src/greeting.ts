@@ -2,7 +2,8 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { deferred, within } from "./deadline.js";
 import { GrpcCode, IsrdError, RefusedError, toError } from "./errors.js";
 import type { HelloSchema, Pong, Welcome } from "./gen/isrd/v1/session_pb.js";
-import { Link, type ResponseFrame } from "./link.js";
+import type { Work } from "./jobs.js";
+import { Link, type LinkEvents, type ResponseFrame } from "./link.js";
 import type { Transport } from "./transport.js";
 
 /** The one version of the protocol that this client speaks. */
@@ -11,6 +12,8 @@ const WELCOME_TIMEOUT_MS = 1000;
 
 /** What happens on a link. */
 export interface LinkObserver {
+  /** What the process does for others, if anything. */
+  readonly work: Work | undefined;
   /** The welcome is here, to a hello sent at this `performance.now()`. Called before any frame behind it is looked at. */
   welcomed(link: Link, welcome: Welcome, sentAt: number): void;
   /** A frame that answers no request. */
@@ -36,7 +39,7 @@ export async function greet(
   observer: LinkObserver,
 ): Promise<Link> {
   const welcomed = deferred<void>();
-  const link: Link = new Link(transport, {
+  const events: LinkEvents = {
     announcement: (frame) => {
       if (frame.case === "welcome") welcome(frame.value);
       else if (frame.case === "refusal") link.close(new RefusedError(frame.value.code, frame.value.message));
@@ -50,7 +53,8 @@ export async function greet(
       welcomed.reject(error);
       observer.ended(link, error);
     },
-  });
+  };
+  const link: Link = new Link(transport, events, observer.work);
   const welcome = (frame: Welcome): void => {
     if (frame.protocol === PROTOCOL) {
       observer.welcomed(link, frame, sentAt);

@@ -261,7 +261,8 @@ class GrpcTransport implements Transport {
       };
       const options = { deadline: Date.now() + timeoutMs };
       try {
-        this.#client.makeUnaryRequest(PATHS[method], asIs, asIs, request, this.#metadata, options, settle);
+        const path = method === "get" || method === "set" ? PATHS[method] : method;
+        this.#client.makeUnaryRequest(path, asIs, asIs, request, this.#metadata, options, settle);
       } catch (error) {
         reject(unavailable(messageOf(error), error)); // The channel was closed.
       }

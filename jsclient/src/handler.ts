@@ -12,6 +12,7 @@ import type { RequestScope } from "./next/request-scope.js";
 import { dialectOf, softTagsOf, spaceOf, tagsOf } from "./next/space.js";
 import type { Way } from "./next/telling.js";
 import type { HostAnswer, HostContext, HostGetContext, HostSetContext, HostValue } from "./next/values.js";
+import { JOB_HEADER } from "./regeneration.js";
 import type { Begin } from "./renders.js";
 import { type Handed, processRuntime, type Runtime } from "./runtime.js";
 import { decodeValue, encodeValue } from "./serialize.js";
@@ -134,10 +135,12 @@ export class Handler {
     const headers = this.#host._requestHeaders;
     const key = keyOf(runtime, name, ctx);
     const { space } = key;
+    const onDemand = isOnDemand(headers, runtime.served.previewId);
+    if (onDemand && space === Space.ROUTE) runtime.regeneration?.asked(headers?.[JOB_HEADER], name);
     return {
       key,
       softTags: space === Space.FETCH ? softTagsOf(ctx) : [],
-      onDemand: isOnDemand(headers, runtime.served.previewId),
+      onDemand,
       noLease: space === Space.ROUTE && (isProbe(ctx) || isPrefetch(headers, rawHeaders)),
       begin,
     };
@@ -185,7 +188,7 @@ export class Handler {
     }
     const lifetime = lifetimeOf(value, ctx);
     if (!lifetime) return client.abandonKey(key, begin, true);
-    await client.set({
+    const problem = await client.set({
       key,
       draft: encodeValue(value),
       value,
@@ -193,5 +196,6 @@ export class Handler {
       tags: storedTags(runtime, key, value, ctx),
       begin,
     });
+    if (problem) runtime.regeneration?.unwritten(this.#host._requestHeaders?.[JOB_HEADER], name, problem);
   }
 }

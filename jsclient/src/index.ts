@@ -3,6 +3,18 @@ import { peekRuntime } from "./runtime.js";
 import type { SessionState } from "./session-options.js";
 
 export type { Counters } from "./counters.js";
+export { IsrdError, type IsrdErrorCode } from "./errors.js";
+export {
+  type RevalidatePathOptions,
+  type RevalidationJob,
+  type RevalidationOptions,
+  type RevalidationRequest,
+  type RevalidationResult,
+  type RevalidationTag,
+  revalidate,
+  revalidatePath,
+  revalidateTag,
+} from "./revalidation.js";
 export type { SessionState } from "./session-options.js";
 export { VERSION } from "./version.js";
 

@@ -3,6 +3,7 @@ import { IsrdError, messageOf, RefusedError } from "./errors.js";
 import type { SessionRequestSchema, SessionResponse } from "./gen/isrd/v1/cache_pb.js";
 import type { Pong } from "./gen/isrd/v1/session_pb.js";
 import { BLOCKED_MS, Heartbeat } from "./heartbeat.js";
+import { Jobs, type Work } from "./jobs.js";
 import type { Stream, Transport, UnaryMethod } from "./transport.js";
 import { decodeFrame, encodeFrame, idOfFrame } from "./wire.js";
 
@@ -55,7 +56,7 @@ const MAX_WITHDRAWN = 4096;
 
 /**
  * One connection with its one stream: numbers requests, matches answers, keeps deadlines, sends heartbeats. Holds the
- * process alive exactly while a request is open. Single use; never reconnects.
+ * process alive exactly while a request is open, or a job of the peer's under way. Single use; never reconnects.
  */
 export class Link {
   readonly #transport: Transport;
@@ -66,6 +67,7 @@ export class Link {
   readonly #withdrawn = new Map<bigint, Unwanted>();
   /** Those of them whose withdrawal found the queue full. */
   readonly #unsaid = new Set<bigint>();
+  readonly #jobs: Jobs;
   #lastId = 0n;
   #openRequests = 0;
   #lastFrameAt = performance.now();
@@ -74,9 +76,15 @@ export class Link {
   #draining = false;
   #heartbeat: Heartbeat | undefined;
 
-  constructor(transport: Transport, events: LinkEvents) {
+  /** `work` is what the process has offered to do for others; without it, none. */
+  constructor(transport: Transport, events: LinkEvents, work?: Work) {
     this.#transport = transport;
     this.#events = events;
+    this.#jobs = new Jobs({
+      work,
+      send: (id, value) => this.#stream.send(encodeFrame({ id, frame: { case: "jobResult", value } })),
+      hold: (change) => this.#hold(change),
+    });
     this.#stream = transport.open({ frame: (bytes) => this.#receive(bytes), end: (error) => this.#end(error) });
   }
 
@@ -156,11 +164,14 @@ export class Link {
     });
   }
 
-  /** Ends the link as soon as its open requests are answered, at the latest after `limitMs`. */
+  /**
+   * Ends the link as soon as its open requests are answered, at the latest after `limitMs`. While the peer waits for jobs
+   * it is the peer who ends it: a report that was just sent would be lost.
+   */
   drain(limitMs: number): void {
-    this.#draining = true;
+    this.#draining = this.#jobs.idle;
     const reason = new IsrdError("unavailable", "the daemon asked for a new session");
-    if (this.#openRequests === 0) this.close(reason);
+    if (this.#draining && this.#openRequests === 0) this.close(reason);
     else setTimeout(() => this.close(reason), limitMs).unref();
   }
 
@@ -195,6 +206,10 @@ export class Link {
     if (frame.case === "pong") {
       const sentAt = this.#heartbeat?.answered(id);
       if (sentAt !== undefined) this.#events.pong(frame.value, sentAt);
+      return;
+    }
+    if (frame.case === "job") {
+      this.#jobs.take(id, frame.value); // Its id is one of the peer's own.
       return;
     }
     const pending = id === 0n ? undefined : this.#pending.get(id);
@@ -307,6 +322,7 @@ export class Link {
     if (this.#over) return;
     this.#over = error instanceof IsrdError && error.code === "unavailable" ? error : gone(error);
     this.#heartbeat?.stop();
+    this.#jobs.end();
     for (const [id, pending] of [...this.#pending]) {
       this.#settle(id, pending);
       pending.reject(this.#over);

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
-import { dirname } from "node:path";
+import { dirname, resolve } from "node:path";
 import { LRUCache } from "lru-cache";
 import { type Address, addressesFrom } from "./address.js";
 import { Beginnings } from "./beginnings.js";
@@ -9,19 +9,24 @@ import { type Config, configFrom, logLevelFrom } from "./config.js";
 import { Fallback } from "./fallback.js";
 import { Space, type Version } from "./gen/isrd/v1/entry_pb.js";
 import { dialGrpc, MAX_MESSAGE_BYTES } from "./grpc-transport.js";
+import type { Work } from "./jobs.js";
 import { keyHasher } from "./key.js";
 import { Leases } from "./lease.js";
 import { createLog, type Log } from "./log.js";
 import { NearCache } from "./near-cache.js";
-import { findServedBuild, nextLoader, type ServedBuild } from "./next/build.js";
+import { findServedBuild, guessServerDistDir, nextLoader, type ServedBuild } from "./next/build.js";
 import { BuildOutput } from "./next/build-output.js";
 import { findPagesRoutes, type PagesRoutes } from "./next/implicit-tags.js";
 import { RequestScopes } from "./next/request-scope.js";
+import { findRouting, type Routing } from "./next/routing.js";
 import { findTelling, type LoadNext, type Telling } from "./next/telling.js";
+import { OwnServer, processServer } from "./own-server.js";
+import { Regeneration } from "./regeneration.js";
 import { Session } from "./session.js";
-import { oncePerProcess, peekProcess } from "./shared.js";
+import { forgetInProcess, oncePerProcess, peekProcess } from "./shared.js";
 import type { Dial } from "./transport.js";
 import { VERSION } from "./version.js";
+import { type Who, whoami } from "./whoami.js";
 
 /** An entry that get has handed to Next.js. */
 export interface Handed {
@@ -36,10 +41,17 @@ export interface Runtime {
   readonly log: Log;
   readonly config: Config;
   readonly served: ServedBuild;
+  /** Where the build was found, and whether that was a guess. */
+  readonly serverDistDir: string | undefined;
+  readonly guessed: boolean;
   readonly session: Session;
   readonly client: Client;
   readonly near: NearCache;
   readonly scopes: RequestScopes;
+  /** The HTTP server of this process, through which it regenerates pages. */
+  readonly server: OwnServer;
+  /** What it does for the fleet; undefined: nothing. */
+  readonly regeneration: Regeneration | undefined;
   /** How this Next.js is told lifetimes. */
   readonly telling: Promise<Telling>;
   /** What `next build` has rendered. */
@@ -59,13 +71,31 @@ export interface Runtime {
 const NAME = "runtime";
 const MAX_OLD_NULLS = 1000;
 
-/** The process's runtime, made when it is first needed. It opens no connection by itself. */
+/**
+ * The process's runtime, made when it is first needed. It opens no connection by itself. `serverDistDir` is what Next.js
+ * says; who must guess it uses {@link guessedRuntime}.
+ */
 export function processRuntime(serverDistDir: string | undefined): Runtime {
-  return oncePerProcess(NAME, () => {
-    const runtime = createRuntime({ serverDistDir, env: process.env, dial: dialGrpc });
-    runtime.scopes.watch();
-    return runtime;
-  });
+  const known = peekRuntime();
+  const wrong = known?.guessed && serverDistDir !== undefined && resolve(serverDistDir) !== known.serverDistDir;
+  if (wrong) {
+    known.log.info(`the build that is served is in ${dirname(serverDistDir)}: connecting anew`);
+    known.session.close();
+    forgetInProcess(NAME);
+  }
+  return oncePerProcess(NAME, () => startRuntime(serverDistDir, false));
+}
+
+/** The process's runtime, for callers that Next.js does not tell where its build is. */
+export function guessedRuntime(): Runtime {
+  return oncePerProcess(NAME, () => startRuntime(guessServerDistDir(process.env, process.argv, process.cwd()), true));
+}
+
+function startRuntime(serverDistDir: string | undefined, guessed: boolean): Runtime {
+  const server = processServer();
+  const runtime = createRuntime({ serverDistDir, guessed, server, env: process.env, dial: dialGrpc });
+  runtime.scopes.watch();
+  return runtime;
 }
 
 /** The process's runtime, if there is one yet. */
@@ -81,6 +111,9 @@ export function createRuntime(options: {
   log?: Log;
   /** Default: from where the app's server would. */
   load?: LoadNext;
+  /** Default: one that is told of servers by nobody. */
+  server?: OwnServer;
+  guessed?: boolean;
 }): Runtime {
   const { env, dial, serverDistDir } = options;
   const load = options.load ?? nextLoader(serverDistDir);
@@ -95,10 +128,19 @@ export function createRuntime(options: {
   const near = new NearCache({ maxBytes: config.nearCacheBytes, hashOf: keyHasher(served.app, served.build) });
   const leases = new Leases();
   const beginnings = new Beginnings(near);
-  const hello = helloOf(served, config);
+  const distDir = serverDistDir === undefined ? undefined : dirname(serverDistDir);
+  const server = options.server ?? new OwnServer(env);
+  const { workerConcurrency: concurrency } = config;
+  const { previewId, build } = own;
+  const routing = (): Routing => findRouting(distDir, build.buildId);
+  const regeneration =
+    previewId && concurrency > 0 ? new Regeneration({ concurrency, previewId, routing, server }) : undefined;
+  const who = whoami(env, hostname());
+  const hello = helloOf(served, config, who);
+  const offer = (): ReturnType<typeof offerOf> => (server.likely ? offerOf(who, config, regeneration) : {});
   const session = new Session({
-    ...{ dial, addresses, token, timeoutMs, revalidateTimeoutMs, log, leases, memory: beginnings },
-    hello: (resume) => ({ ...hello, ...(resume ? { resume } : {}) }),
+    ...{ dial, addresses, token, timeoutMs, revalidateTimeoutMs, log, leases, memory: beginnings, work: regeneration },
+    hello: (resume) => ({ ...hello, ...offer(), ...(resume ? { resume } : {}) }),
     onReady: () => fallback.clear(),
   });
   const client = new Client({ session, fallback, near, leases, beginnings, identity: served, timeoutMs, log });
@@ -110,29 +152,15 @@ export function createRuntime(options: {
   const address = (): string => session.where || (addresses()[0]?.text ?? "");
   const telling = findTelling(load).then((found) => report(found, served, log));
   const oldNulls = new LRUCache<string, Handed>({ max: MAX_OLD_NULLS });
-  const distDir = serverDistDir === undefined ? undefined : dirname(serverDistDir);
   const output = new BuildOutput(load, distDir);
   let routes: PagesRoutes | undefined;
   const pages = (): PagesRoutes => {
     routes ??= findPagesRoutes(distDir);
     return routes;
   };
-  return {
-    log,
-    config,
-    served,
-    session,
-    client,
-    near,
-    scopes,
-    telling,
-    output,
-    pages,
-    fetchPrefix,
-    handed: new WeakMap(),
-    oldNulls,
-    address,
-  };
+  const parts = { log, config, served, session, client, near, scopes, server, regeneration, telling, output, pages };
+  const where = { serverDistDir: serverDistDir && resolve(serverDistDir), guessed: options.guessed === true };
+  return { ...parts, ...where, fetchPrefix, handed: new WeakMap(), oldNulls, address };
 }
 
 /** Where builds share their pages, none of them is named. */
@@ -157,12 +185,18 @@ function report(found: Awaited<ReturnType<typeof findTelling>>, { nextVersion }:
   return found.telling;
 }
 
-function helloOf({ app, build, nextVersion }: ServedBuild, config: Config) {
+/** What this process does for others; a process without a server does nothing. */
+function offerOf({ ordinal }: Who, { role }: Config, work: Work | undefined) {
+  if (!work) return {};
+  return { worker: { concurrency: work.concurrency, role, ...(ordinal === undefined ? {} : { ordinal }) } };
+}
+
+function helloOf({ app, build, nextVersion }: ServedBuild, config: Config, who: Who) {
   return {
     app,
     build: { ...build },
     // A container's pid is often 1, and so is that of the one that replaces it.
-    instance: `${hostname()}/${process.pid}/${randomBytes(4).toString("hex")}`,
+    instance: `${who.instance}/${process.pid}/${randomBytes(4).toString("hex")}`,
     token: config.token ?? "",
     clientVersion: `isrd/${VERSION}`,
     nextVersion,

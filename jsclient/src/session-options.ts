@@ -2,6 +2,7 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Address } from "./address.js";
 import type { Memory } from "./following.js";
 import type { HelloSchema, ResumeSchema } from "./gen/isrd/v1/session_pb.js";
+import type { Work } from "./jobs.js";
 import type { Leases } from "./lease.js";
 import type { Log } from "./log.js";
 import type { Dial } from "./transport.js";
@@ -36,6 +37,8 @@ export interface SessionOptions {
   readonly memory: Memory;
   /** The leases that the process holds, to be claimed again after the connection broke. */
   readonly leases: Pick<Leases, "claims">;
+  /** What the process does for the daemon; the hello says so. Nothing, if undefined. */
+  readonly work?: Work | undefined;
   /** Called when the session has become ready, before any request is let through. */
   readonly onReady?: () => void;
   /** Between 0 and 1. @default Math.random */

@@ -68,6 +68,7 @@ export class Session {
     this.#report = new Report(options.log);
     this.#backoff = new Backoff(options.random);
     this.#observer = {
+      work: options.work,
       heard: (link, frame) => this.#heard(link, frame),
       pong: (link, pong, sentAt) => {
         if (link !== this.#bound) return;
@@ -160,6 +161,11 @@ export class Session {
     if (link) await this.#delivery.send(link, tags, Math.max(1, timeoutMs - (performance.now() - startedAt)));
   }
 
+  /** Begins to connect, where nothing has been asked for yet. */
+  connect(): void {
+    if (this.#state === "idle") this.#start(0);
+  }
+
   /** Ends the session for ever. */
   close(): void {
     this.#leave("closed", "the session is closed");
@@ -171,7 +177,7 @@ export class Session {
 
   /** The link, once there is one. */
   async #opened(timeoutMs: number): Promise<Link> {
-    if (this.#state === "idle") this.#start(0);
+    this.connect();
     if (!this.#opening) throw unavailable(this.#reason);
     await within(this.#opening.promise, timeoutMs, () => {
       // Whoever comes next need not pay the same: the attempt goes on, but nobody waits for it.
@@ -261,21 +267,11 @@ export class Session {
 
   #heard(link: Link, frame: ResponseFrame): void {
     if (link !== this.#bound) return;
-    switch (frame.case) {
-      case "events":
-        this.#following.events(frame.value.events);
-        this.#acknowledge(link);
-        break;
-      case "reset":
-        this.#following.reset(frame.value.position);
-        this.#acknowledge(link);
-        break;
-      case "goAway":
-        this.#moveOn(link, frame.value.reason, frame.value.reconnectAfterMs);
-        break;
-      default: // Of a later version, or for what this one did not offer.
-        break;
-    }
+    if (frame.case === "goAway") this.#moveOn(link, frame.value.reason, frame.value.reconnectAfterMs);
+    if (frame.case === "events") this.#following.events(frame.value.events);
+    else if (frame.case === "reset") this.#following.reset(frame.value.position);
+    else return;
+    this.#acknowledge(link);
   }
 
   #acknowledge(link: Link): void {

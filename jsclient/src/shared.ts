@@ -25,3 +25,8 @@ export function oncePerProcess<T>(name: string, create: () => T): T {
 export function peekProcess<T>(name: string): T | undefined {
   return slots().get(name) as T | undefined;
 }
+
+/** Lets go of the value of this name: the next to ask for it makes it anew. */
+export function forgetInProcess(name: string): void {
+  slots().delete(name);
+}

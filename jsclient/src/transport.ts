@@ -1,7 +1,7 @@
 import type { Address } from "./address.js";
 
-/** The methods of the daemon that are called beside the session. */
-export type UnaryMethod = "get" | "set";
+/** The methods of the daemon that are called beside the session: two of the cache's, or any by its path. */
+export type UnaryMethod = "get" | "set" | `/${string}`;
 
 /** What a stream tells its owner. Called from the event loop, never from within a call of the owner. */
 export interface StreamEvents {

@@ -6,11 +6,10 @@ import { Status } from "./gen/isrd/v1/cache_pb.js";
 import { Space } from "./gen/isrd/v1/entry_pb.js";
 import type { EntryKey } from "./key.js";
 import { hostNow } from "./next/answer.js";
-import { findServerDistDir } from "./next/build.js";
 import { toMark } from "./next/lifetime.js";
 import { type CachedValue, cachedLifetimeOf, type HostCacheEntry, tellCached } from "./next/use-cache.js";
 import type { Begin, Render } from "./renders.js";
-import { processRuntime, type Runtime } from "./runtime.js";
+import { guessedRuntime, type Runtime } from "./runtime.js";
 
 /** No timestamp of Next.js; it is later than any. */
 const NOW = Number.POSITIVE_INFINITY;
@@ -20,12 +19,17 @@ const NOW = Number.POSITIVE_INFINITY;
  * fails is a miss.
  */
 export class UseCache {
-  readonly #runtime: Runtime;
+  readonly #find: () => Runtime;
   /** The sets that are under way in this process, by key. */
   readonly #setting = new Map<string, Promise<void>>();
 
-  constructor(runtime: Runtime) {
-    this.#runtime = runtime;
+  /** Given a way to find it, the runtime may become another while this lives. */
+  constructor(runtime: Runtime | (() => Runtime)) {
+    this.#find = typeof runtime === "function" ? runtime : () => runtime;
+  }
+
+  get #runtime(): Runtime {
+    return this.#find();
   }
 
   /** The entry of a key, or undefined: then Next.js calls the function, and set. */
@@ -116,5 +120,5 @@ export class UseCache {
 
 /** The one of this process; what it serves is found without being told where. */
 export function processUseCache(): UseCache {
-  return new UseCache(processRuntime(findServerDistDir(process.cwd())));
+  return new UseCache(guessedRuntime);
 }

@@ -23,11 +23,14 @@ test("settings are read, and each that cannot be understood is named once", () =
     ISRD_BUILD_SCOPE: "app",
     ISRD_FETCH_SCOPE: "build",
     ISRD_LOG: "debug",
+    ISRD_WORKER_CONCURRENCY: "0",
+    ISRD_ROLE: " dedicated ",
   };
   assert.deepEqual(configFrom(env, log), {
     ...DEFAULT_CONFIG,
     ...{ timeoutMs: 50, fallbackBytes: 0, nearCacheBytes: 1000, token: "s3cret", app: "shop", logLevel: "debug" },
     ...{ buildScope: "app", fetchScope: "build" },
+    ...{ workerConcurrency: 0, role: "dedicated" },
   });
   assert.deepEqual(log.lines, []);
 

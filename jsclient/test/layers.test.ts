@@ -24,6 +24,7 @@ const ALLOWED: Record<string, string[]> = {
   outbox: [],
   address: ["errors"],
   transport: ["address"],
+  whoami: [],
   config: ["log"],
   shared: ["version"],
   limits: ["gen"],
@@ -49,25 +50,31 @@ const ALLOWED: Record<string, string[]> = {
   "next/implicit-tags": ["next/key-path", "next/values"],
   "next/telling": ["errors", "next/key-path", "next/values", "lru-cache"],
   "next/answer": ["gen", "fallback", "next/space", "next/telling", "next/values"],
-  "next/build": ["log", "next/telling"],
+  "next/files": [],
+  "next/routing": ["next/files"],
+  "next/build": ["log", "next/files", "next/telling"],
   "next/build-output": ["next/key-path", "next/telling", "next/values"],
   "next/use-cache": ["fallback", "gen"],
   "cached-entry": ["gen", "next/use-cache", "serialize"],
   "next/request-scope": ["renders"],
   // The wire.
   "grpc-transport": ["address", "errors", "gen", "transport", "@grpc/grpc-js"],
-  link: ["errors", "gen", "heartbeat", "transport", "wire", "@bufbuild/protobuf"],
-  greeting: ["deadline", "errors", "gen", "link", "transport", "@bufbuild/protobuf"],
+  jobs: ["errors", "gen", "@bufbuild/protobuf"],
+  link: ["errors", "gen", "heartbeat", "jobs", "transport", "wire", "@bufbuild/protobuf"],
+  greeting: ["deadline", "errors", "gen", "jobs", "link", "transport", "@bufbuild/protobuf"],
   delivery: ["errors", "gen", "link", "log", "outbox"],
   dialling: ["address", "errors", "transport"],
   releases: ["errors", "gen", "link", "log", "@bufbuild/protobuf"],
   resume: ["gen", "lease", "releases", "@bufbuild/protobuf"],
   requests: ["errors", "gen", "link", "releases", "transport", "@bufbuild/protobuf"],
-  "session-options": ["address", "following", "gen", "lease", "log", "transport", "@bufbuild/protobuf"],
+  "session-options": ["address", "following", "gen", "jobs", "lease", "log", "transport", "@bufbuild/protobuf"],
   session: [
     ...["backoff", "deadline", "delivery", "dialling", "errors", "following", "gen", "greeting", "limits", "link"],
     ...["outbox", "releases", "report", "requests", "resume", "session-options", "transport", "@bufbuild/protobuf"],
   ],
+  // Work for others.
+  "own-server": ["deadline", "errors", "shared"],
+  regeneration: ["errors", "gen", "jobs", "next/routing", "own-server", "version"],
   // The handler.
   bodies: ["calls", "errors", "gen", "key", "lease", "session", "wire", "@bufbuild/protobuf"],
   client: [
@@ -88,9 +95,20 @@ const ALLOWED: Record<string, string[]> = {
     ...["renders", "session", "together"],
   ],
   runtime: [
-    ...["address", "beginnings", "client", "config", "fallback", "gen", "grpc-transport", "key", "lease", "log"],
-    ...["near-cache", "next/build", "next/build-output", "next/implicit-tags", "next/request-scope", "next/telling"],
-    ...["session", "shared", "transport", "version", "lru-cache"],
+    ...["address", "beginnings", "client", "config", "fallback", "gen", "grpc-transport", "jobs", "key", "lease"],
+    ...["log", "near-cache", "next/build", "next/build-output", "next/implicit-tags", "next/request-scope"],
+    ...[
+      "next/routing",
+      "next/telling",
+      "own-server",
+      "regeneration",
+      "session",
+      "shared",
+      "transport",
+      "version",
+      "whoami",
+      "lru-cache",
+    ],
   ],
   handler: [
     ...["calls", "errors", "gen", "key", "next/answer", "next/build-output", "next/implicit-tags", "next/intent"],
@@ -100,6 +118,7 @@ const ALLOWED: Record<string, string[]> = {
       "next/telling",
       "next/values",
       "next/request-scope",
+      "regeneration",
       "renders",
       "runtime",
       "serialize",
@@ -107,11 +126,18 @@ const ALLOWED: Record<string, string[]> = {
   ],
   "cache-handler": ["handler", "next/values"],
   "use-cache": [
-    ...["cached-entry", "calls", "deadline", "errors", "gen", "key", "next/answer", "next/build", "next/lifetime"],
+    ...["cached-entry", "calls", "deadline", "errors", "gen", "key", "next/answer", "next/lifetime"],
     ...["next/use-cache", "renders", "runtime"],
   ],
   "cache-handlers": ["next/use-cache", "use-cache"],
-  index: ["counters", "runtime", "session-options", "version"],
+  boot: ["next/build", "own-server", "runtime"],
+  register: ["boot"],
+  "revalidation-client": [
+    ...["address", "config", "dialling", "errors", "gen", "grpc-transport", "log", "next/build", "runtime"],
+    ...["transport", "@bufbuild/protobuf"],
+  ],
+  revalidation: ["errors", "gen", "next/lifetime", "next/routing", "revalidation-client"],
+  index: ["counters", "errors", "revalidation", "runtime", "session-options", "version"],
   // The commands: run by builds, so the handler knows nothing of them. Each is loaded when it is called.
   "cli/failure": [],
   "cli/io": [],
@@ -205,6 +231,12 @@ test("only the commands know the commands, and what only they need", () => {
     for (const target of targets)
       assert.ok(!target.startsWith("cli/") && target !== "sax", `${file} imports ${target}`);
   }
+});
+
+test("a process that registers loads nothing more until it is found to be a server of Next.js", () => {
+  const text = readFileSync(join(SRC, "boot.ts"), "utf8");
+  const imports = [...text.matchAll(/^import .* from "(\.[^"]*)";$/gm)].map((match) => match[1] as string);
+  assert.deepEqual(imports, ["./own-server.js"]);
 });
 
 test("the near cache knows nothing of ours but types", () => {

@@ -49,6 +49,7 @@ describe("a process with the handler", () => {
       process.on("exit", () => console.log("exit", Math.round(performance.now() - globalThis.endedAt)));`;
     const { code, output, ms } = await runScript(script, {
       ISRD_ADDRESS: served.address,
+      ISRD_TIMEOUT_MS: "2000", // a process that starts beside others takes its time
       TEST_DIST: build.serverDistDir,
     });
     assert.equal(code, 0, output);

@@ -1,7 +1,7 @@
-import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import type { Log } from "../log.js";
+import { readJson, readText } from "./files.js";
 import type { LoadNext } from "./telling.js";
 
 /** What a process serves. */
@@ -33,7 +33,7 @@ export function findServedBuild(
   const buildId = (distDir && readText(join(distDir, "BUILD_ID"))?.trim()) ?? "";
   if (buildId === "") log.warn("there is no BUILD_ID beside the server: pages of different builds are not kept apart");
   return {
-    app: env["ISRD_APP"]?.trim() || findName(distDir ?? process.cwd(), log),
+    app: findApp(distDir ?? process.cwd(), env, log),
     build: { buildId, deploymentId: findDeploymentId(distDir, env) },
     nextVersion: findNextVersion(load),
     previewId: distDir && findPreviewId(distDir),
@@ -46,10 +46,32 @@ export function nextLoader(serverDistDir: string | undefined): LoadNext {
   return (path) => require(path);
 }
 
-/** Where `next start` and a standalone server have their build output, for callers that are not told; if it is there. */
-export function findServerDistDir(directory: string): string | undefined {
-  const distDir = join(directory, ".next");
-  return readText(join(distDir, "BUILD_ID")) === undefined ? undefined : join(distDir, "server");
+/**
+ * Where the process's Next.js has its build output, for callers that are not told: in the directory that `next start` was
+ * given, else in the current one; a standalone server has its configuration in a variable. Undefined if none is there.
+ */
+export function guessServerDistDir(
+  env: NodeJS.ProcessEnv,
+  argv: readonly string[],
+  directory: string,
+): string | undefined {
+  const given = argv[2] === "start" ? argv.slice(3).find((word) => !word.startsWith("-")) : undefined;
+  const directories = [...(given === undefined ? [] : [resolve(directory, given)]), directory];
+  const found = directories.map((at) => join(at, distDirOf(env))).find((at) => isBuild(at));
+  return found === undefined ? undefined : join(found, "server");
+}
+
+function isBuild(distDir: string): boolean {
+  return readText(join(distDir, "BUILD_ID")) !== undefined;
+}
+
+function distDirOf(env: NodeJS.ProcessEnv): string {
+  try {
+    const distDir = field(JSON.parse(env["__NEXT_PRIVATE_STANDALONE_CONFIG"] ?? "null"), "distDir");
+    return typeof distDir === "string" ? distDir : ".next";
+  } catch {
+    return ".next";
+  }
 }
 
 function findNextVersion(load: LoadNext): string {
@@ -67,6 +89,11 @@ function findPreviewId(distDir: string): string | undefined {
   const props = ownFile ?? field(readJson(join(distDir, "prerender-manifest.json")), "preview");
   const id = field(props, "previewModeId");
   return typeof id === "string" && id !== "" ? id : undefined;
+}
+
+/** The app's name: ISRD_APP, else the `name` of the nearest package.json, from a directory upwards. */
+export function findApp(from: string, env: NodeJS.ProcessEnv, log: Log): string {
+  return env["ISRD_APP"]?.trim() || findName(from, log);
 }
 
 function findName(from: string, log: Log): string {
@@ -101,20 +128,4 @@ function findDeploymentId(distDir: string | undefined, env: NodeJS.ProcessEnv): 
 
 function field(value: unknown, name: string): unknown {
   return typeof value === "object" && value !== null ? (value as Record<string, unknown>)[name] : undefined;
-}
-
-function readJson(path: string): unknown {
-  try {
-    return JSON.parse(readText(path) ?? "null");
-  } catch {
-    return undefined;
-  }
-}
-
-function readText(path: string): string | undefined {
-  try {
-    return readFileSync(/* turbopackIgnore: true */ path, "utf8");
-  } catch {
-    return undefined;
-  }
 }

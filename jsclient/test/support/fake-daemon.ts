@@ -11,7 +11,8 @@ import {
   SetRequestSchema,
   SetResponseSchema,
 } from "../../src/gen/isrd/v1/cache_pb.js";
-import type { Hello, WelcomeSchema } from "../../src/gen/isrd/v1/session_pb.js";
+import type { Hello, JobSchema, WelcomeSchema } from "../../src/gen/isrd/v1/session_pb.js";
+import type { UnaryMethod } from "../../src/transport.js";
 import { type FakeEvent, FakeStore, type Holder, type Plain } from "./fake-store.js";
 
 type ResponseFrame = NonNullable<MessageInitShape<typeof SessionResponseSchema>["frame"]>;
@@ -57,6 +58,8 @@ export class FakeDaemon {
   deaf = false;
   /** Answers instead of the daemon: returning true means that it did. */
   intercept: ((request: SessionRequest, answer: (frame: ResponseFrame) => void) => boolean) | undefined;
+  /** Answers unary calls of other services than the cache's. */
+  services: ((method: string, bytes: Uint8Array) => Uint8Array) | undefined;
   /** How long each welcome and pong vouches for, in milliseconds. */
   validityMs = 1000;
   /** A session that ends leaves its leases to be claimed by the next. */
@@ -121,8 +124,17 @@ export class FakeDaemon {
     for (const peer of [...this.#peers.keys()]) peer.end(code, details);
   }
 
-  callUnary(method: "get" | "set", bytes: Uint8Array): Uint8Array {
+  /** Hands a job to every client, under an id of the daemon's own. */
+  handOver(job: Plain<typeof JobSchema>, id = 1n): void {
+    for (const peer of this.#peers.keys()) send(peer, id, { case: "job", value: job });
+  }
+
+  callUnary(method: UnaryMethod, bytes: Uint8Array): Uint8Array {
     this.unary.push(method);
+    if (method.startsWith("/")) {
+      if (!this.services) throw new Error(`nobody answers ${method}`);
+      return this.services(method, bytes);
+    }
     if (method === "set") {
       const request = fromBinary(SetRequestSchema, bytes);
       const response = this.store.set(request, holderOf(request));

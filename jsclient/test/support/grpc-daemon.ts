@@ -9,6 +9,7 @@ import {
   type sendUnaryData,
 } from "@grpc/grpc-js";
 import { CacheService } from "../../src/gen/isrd/v1/cache_pb.js";
+import { RevalidationService } from "../../src/gen/isrd/v1/revalidation_pb.js";
 import type { FakeDaemon } from "./fake-daemon.js";
 
 const asIs = (bytes: Buffer): Buffer => bytes;
@@ -52,6 +53,15 @@ export function serveGrpc(daemon: FakeDaemon, where: string, maxMessageBytes = 6
       session: (call: ServerDuplexStream<Buffer, Buffer>) => serveSession(daemon, call),
       get: unary("get"),
       set: unary("set"),
+    },
+  );
+  const enqueue = `/${RevalidationService.typeName}/${RevalidationService.method.enqueue.name}` as const;
+  server.addService(
+    { enqueue: { ...method("Enqueue", false), path: enqueue } },
+    {
+      enqueue: (call: ServerUnaryCall<Buffer, Buffer>, callback: sendUnaryData<Buffer>) => {
+        callback(null, Buffer.from(daemon.callUnary(enqueue, call.request)));
+      },
     },
   );
   return new Promise((resolve, reject) => {

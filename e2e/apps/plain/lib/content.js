@@ -1,9 +1,13 @@
 const DEFAULT_KB = 110;
 
-/** What a path's last segment asks for: `300k-x` is a page with 300 KB of text, `missing-x` none, `moved-x` a redirect. */
+/**
+ * What a path's last segment asks for: `300k-x` is a page with 300 KB of text, `missing-x` none, `moved-x` a redirect, and
+ * `broken-x` cannot be rendered.
+ */
 export function wanted(id) {
   const kb = /^(\d+)k-/.exec(id)?.[1];
-  return { kb: kb ? Number(kb) : DEFAULT_KB, missing: id.startsWith("missing-"), moved: id.startsWith("moved-") };
+  const is = (what) => id.startsWith(`${what}-`);
+  return { kb: kb ? Number(kb) : DEFAULT_KB, missing: is("missing"), moved: is("moved"), broken: is("broken") };
 }
 
 /** The line by which tests know which render a response came from, and how old its data was. */

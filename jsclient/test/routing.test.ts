@@ -1,0 +1,84 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { findRouting, type Routing, toRequestPath } from "../src/next/routing.js";
+
+const PLAIN: Routing = {
+  buildId: "b1",
+  basePath: "",
+  trailingSlash: false,
+  locales: [],
+  defaultLocale: "",
+  shells: [],
+};
+const SHELLS = [/^\/f\/([^/]+?)(?:\/)?$/];
+const I18N = { locales: ["en", "de-CH"], defaultLocale: "en" };
+
+const CASES: [what: string, routing: Partial<Routing>, path: string, requested: string][] = [
+  ["a path as it is", {}, "/a/b", "/a/b"],
+  ["the root", {}, "/", "/"],
+  ["a slash that Next.js would redirect", {}, "/a/", "/a"],
+  ["what a browser encodes", {}, '/a/ü b/"<{', "/a/%C3%BC%20b/%22%3C%7B"],
+  ["what is encoded already", {}, "/a/%C3%BC%2Fb%23%3F", "/a/%C3%BC%2Fb%23%3F"],
+  ["a per cent sign by itself", {}, "/a/100%", "/a/100%25"],
+  ["what a browser leaves alone", {}, "/a/@b,c;d=e+f&g'(h)", "/a/@b,c;d=e+f&g'(h)"],
+  ["a base path", { basePath: "/docs" }, "/a", "/docs/a"],
+  ["the root below a base path", { basePath: "/docs" }, "/", "/docs"],
+  ["trailing slashes", { trailingSlash: true }, "/a", "/a/"],
+  ["trailing slashes at the root", { trailingSlash: true }, "/", "/"],
+  ["trailing slashes at the root below a base path", { trailingSlash: true, basePath: "/docs" }, "/", "/docs/"],
+  ["trailing slashes, but for files", { trailingSlash: true }, "/feed.xml", "/feed.xml"],
+  ["a page with a shell, by its data", { shells: SHELLS }, "/f/x", "/_next/data/b1/f/x.json"],
+  [
+    "its data with a base path",
+    { shells: SHELLS, basePath: "/docs", trailingSlash: true },
+    "/f/x",
+    "/docs/_next/data/b1/f/x.json",
+  ],
+  ["its data in the default language", { shells: SHELLS, ...I18N }, "/f/x", "/_next/data/b1/en/f/x.json"],
+  ["its data in another language", { shells: SHELLS, ...I18N }, "/de-CH/f/x", "/_next/data/b1/de-CH/f/x.json"],
+  ["a language in lower case", { shells: SHELLS, ...I18N }, "/de-ch/f/x", "/_next/data/b1/de-CH/f/x.json"],
+  ["a page without a shell in another language", { shells: SHELLS, ...I18N }, "/de-CH/a", "/de-CH/a"],
+  ["what only begins like a page with a shell", { shells: SHELLS }, "/f/x/y", "/f/x/y"],
+];
+
+for (const [what, routing, path, requested] of CASES) {
+  test(`how a path is requested: ${what}`, () => {
+    assert.equal(toRequestPath(path, { ...PLAIN, ...routing }), requested);
+  });
+}
+
+test("the routing is read from the build's output", (t) => {
+  const distDir = mkdtempSync(join(tmpdir(), "isrd-dist-"));
+  t.after(() => rmSync(distDir, { recursive: true, force: true }));
+  const write = (name: string, value: unknown): void => writeFileSync(join(distDir, name), JSON.stringify(value));
+  assert.deepEqual(findRouting(distDir, "b1"), PLAIN);
+  assert.deepEqual(findRouting(undefined, "b1"), PLAIN);
+  const i18n = { locales: ["en", "de"], defaultLocale: "en" };
+  write("required-server-files.json", { config: { basePath: "/docs", trailingSlash: true, i18n } });
+  const route = {
+    routeRegex: "^/f/([^/]+?)(?:/)?$",
+    dataRoute: "/_next/data/b1/f/[id].json",
+    fallback: "/f/[id].html",
+  };
+  write("prerender-manifest.json", {
+    dynamicRoutes: {
+      "/f/[id]": route,
+      "/blocking/[id]": { ...route, fallback: null },
+      "/closed/[id]": { ...route, fallback: false },
+      "/app/[id]": { ...route, dataRoute: "/app/[id].rsc" },
+      "/broken/[id]": { ...route, routeRegex: "(" },
+    },
+  });
+  const { shells, ...rest } = findRouting(distDir, "b1");
+  assert.deepEqual(rest, {
+    buildId: "b1",
+    basePath: "/docs",
+    trailingSlash: true,
+    locales: ["en", "de"],
+    defaultLocale: "en",
+  });
+  assert.deepEqual(shells, [/^\/f\/([^/]+?)(?:\/)?$/]);
+});
