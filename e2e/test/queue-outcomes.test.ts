@@ -92,6 +92,24 @@ describe("jobs on a worker that nobody visits", () => {
     }
   });
 
+  test("a route handler of the app queues, waits, and is told the end; what is wrong is said", async () => {
+    const ask = async (request: object) => {
+      const headers = { "content-type": "application/json" };
+      const reply = await fleet.a.request("/api/queue", { method: "POST", headers, body: JSON.stringify(request) });
+      return JSON.parse(reply.text);
+    };
+    const { everywhere, jobs } = await ask({ paths: ["/a/asked"], tags: ["data:asked"], wait: true });
+    assert.equal(everywhere, true);
+    assert.deepEqual(
+      jobs.map(({ path, state, outcome }: Record<string, unknown>) => [path, state, outcome]),
+      [["/a/asked", "done", "written"]],
+    );
+    assert.equal((await fleet.a.request("/a/asked")).cache, "HIT");
+    const { code, message } = await ask({ paths: ["//elsewhere.example/x"] });
+    assert.equal(code, "refused");
+    assert.match(message, /one slash/);
+  });
+
   test("a render that fails is tried again", async () => {
     const latch = fleet.origin.hold("/renders/a/once");
     const [id = ""] = await queue.enqueue(["/a/once"]);
