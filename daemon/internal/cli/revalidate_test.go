@@ -181,8 +181,9 @@ func (r *replica) render(frame uint64, j *isrdv1.Job, takes time.Duration) {
 // A worker's daemon is killed in the middle: every job is done, by the other, and none twice.
 func TestJobsOfADaemonThatIsKilledAreDone(t *testing.T) {
 	redis := redistest.Start(t)
-	one, kill := spawn(t, "--redis", redis.URL(), "--redis-timeout", "1s")
-	two, _ := spawn(t, "--redis", redis.URL(), "--redis-timeout", "1s")
+	flags := []string{"--redis", redis.URL(), "--redis-timeout", "1s", "--worker-timeout", "5s"}
+	one, kill := spawn(t, flags...)
+	two, _ := spawn(t, flags...)
 	dying, living := connect(t, one, 20*time.Millisecond), connect(t, two, 20*time.Millisecond)
 	conn, err := grpc.NewClient(two, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
