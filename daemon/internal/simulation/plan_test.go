@@ -8,6 +8,7 @@ import (
 // plan is what a seed is made of. Not every seed has everything: what is rare finds its way only where the rest is quiet.
 type plan struct {
 	plant                            plant
+	tune                             func(*plan) // what was drawn
 	tape                             bool
 	daemons, clients, pages, fetches int
 	length                           time.Duration

@@ -34,8 +34,8 @@ func findPlant(t *testing.T, p plant) {
 			continue
 		}
 		run++
-		r := once(t, seed, plan{plant: p})
-		if r.broken != nil && slices.Contains(plants[p].breaks, r.broken.promise) && once(t, seed, plan{}).broken == nil {
+		r := once(t, seed, plan{plant: p, tune: plants[p].tune})
+		if r.broken != nil && slices.Contains(plants[p].breaks, r.broken.promise) && once(t, seed, plan{tune: plants[p].tune}).broken == nil {
 			t.Logf("found by seed %d, the %dth, in %v: %v", seed, run, time.Since(begun).Round(time.Millisecond), r.broken)
 			return
 		}

@@ -84,6 +84,9 @@ type lifetime struct{ revalidate, expire uint32 }
 func newWorld(seed uint64, p plan) *world {
 	w := &world{schedule: newSchedule(seed), seed: seed, plan: p, origin: newOrigin()}
 	w.plan.draw(w.schedule)
+	if w.plan.tune != nil {
+		w.plan.tune(&w.plan)
+	}
 	w.redis = newRedis(w.begun)
 	w.redis.offset = w.between(-time.Hour, time.Hour)
 	w.watch = newWatch(w)
