@@ -181,10 +181,21 @@ func (d *desk) ended(j *job) {
 	d.told[Ended] = true
 }
 
+// complete ends a job well. If this attempt was claimed after the next job of the path was asked for, as it may be when
+// others failed before, then it did what that is to do.
 func (d *desk) complete(j *job) {
 	j.is = done
 	d.timers.set(j, d.now+d.config.Keep.Milliseconds())
+	after := j.after
+	if after == nil || after.is != behind || after.Enqueued >= j.Claimed || j.OnlyIfCached && !after.OnlyIfCached {
+		d.ended(j)
+		return
+	}
+	j.after = nil
 	d.ended(j)
+	after.By, after.Claimed = j.By, j.Claimed
+	after.Outcome, after.HTTPStatus, after.Reason = j.Outcome, j.HTTPStatus, j.Reason
+	d.complete(after)
 }
 
 // die gives a job up; the oldest dead one makes room.

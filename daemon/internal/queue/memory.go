@@ -251,7 +251,11 @@ func (m *Memory) Finish(ctx context.Context, app string, c Claim, r Result) (boo
 	case Complete:
 		d.complete(j)
 	case TryAgain:
-		d.fail(j, r.Reason, d.now+max(r.Delay, 0).Milliseconds())
+		due := d.now
+		if r.Delay > 0 { // else nobody has begun to render
+			due = max(due+r.Delay.Milliseconds(), j.Claimed+d.config.Settle.Milliseconds())
+		}
+		d.fail(j, r.Reason, due)
 	case GiveBack:
 		j.Attempt--
 		d.push(j)

@@ -16,6 +16,7 @@ var tests = []struct {
 	{"a job goes from the queue to its end", nil, testWay},
 	{"identical jobs that nobody has begun are one", nil, testCollapse},
 	{"who asks while it is rendered gets the next render", nil, testAgain},
+	{"who asks while an attempt fails is done with the next attempt", func(c *queue.Config) { c.Settle = 50 * time.Millisecond }, testJoined},
 	{"a path settles before it is rendered again", func(c *queue.Config) { c.Settle = 300 * time.Millisecond }, testSettle},
 	{"priorities, and nobody starves", nil, testPriorities},
 	{"what fails is tried again later, and is dead in the end", func(c *queue.Config) { c.Attempts = 3 }, testFailures},
@@ -120,6 +121,27 @@ func testAgain(f *fixture) {
 		f.Errorf("claimed %+v, want %s", j, next.ID)
 	}
 	f.counts(1, 1)
+}
+
+func testJoined(f *fixture) {
+	first := f.add(page("/p"))
+	taken := f.one()
+	begun := time.Now()
+	next := f.add(page("/p"))
+	f.finish(taken, queue.Result{Verdict: queue.TryAgain, Reason: "its data was revalidated meanwhile", Delay: time.Millisecond})
+	again := f.one()
+	if again.ID != first.ID || time.Since(begun) < 40*time.Millisecond {
+		f.Fatalf("claimed %+v after %v, want the second attempt once the path has settled", again, time.Since(begun))
+	}
+	last := f.add(page("/p"))
+	if !last.Collapsed || last.ID != next.ID {
+		f.Fatalf("got %+v, want that of %s", last, next.ID)
+	}
+	f.finish(again, written)
+	f.want(first.ID, queue.Done)
+	f.want(next.ID, queue.Done)
+	f.none()
+	f.counts(0, 0)
 }
 
 func testSettle(f *fixture) {

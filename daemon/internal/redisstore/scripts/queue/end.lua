@@ -19,10 +19,7 @@ end
 pull(job)
 job.outcome, job.status, job.reason = tonumber(ARGV[12]), tonumber(ARGV[13]), ARGV[14]
 if ARGV[11] == 'done' then
-  job.state = 'done'
-  wake_at(job, now + KEEP)
-  ended(job)
-  save(job)
+  complete(job)
 elseif ARGV[11] == 'dead' then
   die(job, ARGV[14])
 elseif ARGV[11] == 'back' then
@@ -31,6 +28,10 @@ elseif ARGV[11] == 'back' then
   save(job)
   redis.call('PUBLISH', CHANNEL, 'w')
 else
-  fail(job, ARGV[14], now + tonumber(ARGV[15]))
+  local delay, due = tonumber(ARGV[15]), now
+  if delay > 0 then -- else nobody has begun to render
+    due = math.max(now + delay, job.claimed + SETTLE)
+  end
+  fail(job, ARGV[14], due)
 end
 return reply({ 1 })

@@ -114,6 +114,24 @@ local function ended(job)
   redis.call('PUBLISH', CHANNEL, 'd')
 end
 
+-- complete ends a job well. If this attempt was claimed after the next job of the path was asked for, as it may be when
+-- others failed before, then it did what that is to do.
+local function complete(job)
+  job.state = 'done'
+  wake_at(job, now + KEEP)
+  local after = load(job.after)
+  if not after or after.state ~= 'behind' or after.enqueued >= job.claimed or (job.cached and not after.cached) then
+    ended(job)
+    return save(job)
+  end
+  job.after = nil
+  ended(job)
+  save(job)
+  after.by, after.claimed = job.by, job.claimed
+  after.outcome, after.status, after.reason = job.outcome, job.status, job.reason
+  complete(after)
+end
+
 -- die gives a job up; the oldest dead one makes room.
 local function die(job, reason)
   job.state, job.reason = 'dead', reason
