@@ -45,20 +45,21 @@ function filesFor(version: Version, part: boolean): string[] {
   return all.filter((file) => !part || wanted(file.replace(".test.ts", ""))).map((file) => path.join("test", file));
 }
 
-async function runOn(version: Version, part: boolean): Promise<Run> {
+async function runOn(version: Version, part: boolean, print: (line: string) => void): Promise<Run> {
+  print(`\n=== e2e on ${version}`);
   const core = part && !isNewest(version);
   const env = { E2E_NEXT: version, ...(core ? { E2E_TOPOLOGY: PART_TOPOLOGY } : {}) };
   const report = path.join(OUT, `${version}.ndjson`);
   await mkdir(OUT, { recursive: true });
   await rm(report, { force: true });
   const node = ["--import", "tsx"];
-  if (!(await succeeds(env, [...node, "harness/prepare.ts", ...(core ? [PART_APP] : [])], console.log))) {
+  if (!(await succeeds(env, [...node, "harness/prepare.ts", ...(core ? [PART_APP] : [])], print))) {
     return { outcomes: [], summary: ["the apps could not be built"], failed: true };
   }
   const summary: string[] = [];
   const say = (line: string): void => {
     if (SUMMARY.test(line)) summary.push(line);
-    else console.log(line);
+    else print(line);
   };
   const reporters = [
     ...["--test-reporter=spec", "--test-reporter-destination=stdout"],
@@ -94,16 +95,33 @@ async function succeeds(
 const given = process.argv.slice(2);
 const part = given.includes("--part");
 const named = VERSIONS.filter((version) => given.includes(version));
+const wanted = named.length > 0 ? named : VERSIONS;
 const runs = new Map<Version, Run>();
-for (const version of named.length > 0 ? named : VERSIONS) {
-  console.log(`\n=== e2e on ${version}`);
-  runs.set(version, await runOn(version, part));
+
+/** Runs of little work and much waiting, side by side; each says what it has to say when it is over. */
+async function runTogether(versions: readonly Version[]): Promise<void> {
+  const run = async (version: Version): Promise<void> => {
+    const lines: string[] = [];
+    runs.set(version, await runOn(version, part, (line) => lines.push(line)));
+    console.log(lines.join("\n"));
+  };
+  await Promise.all(versions.map(run));
 }
 
+const together = part ? wanted.filter((version) => !isNewest(version)) : [];
+await runTogether(together);
+for (const version of wanted.filter((version) => !together.includes(version))) {
+  runs.set(version, await runOn(version, part, console.log));
+}
+const inOrder = VERSIONS.flatMap((version) => {
+  const run = runs.get(version);
+  return run ? [{ version, ...run }] : [];
+});
+
 console.log("\n=== e2e: ok, FAIL, – skipped (reasons below), nothing where it did not run");
-console.log(matrixOf(new Map([...runs].map(([version, { outcomes }]) => [version, outcomes]))));
-for (const [version, { summary, failed }] of runs) {
+console.log(matrixOf(new Map(inOrder.map(({ version, outcomes }) => [version, outcomes]))));
+for (const { version, summary, failed } of inOrder) {
   console.log(`\n${version}: ${failed ? "FAILED" : "ok"}`);
   for (const line of summary) console.log(line);
 }
-process.exitCode = [...runs.values()].some(({ failed }) => failed) ? 1 : 0;
+process.exitCode = inOrder.some(({ failed }) => failed) ? 1 : 0;
