@@ -57,7 +57,7 @@ export function guessServerDistDir(
 ): string | undefined {
   const given = argv[2] === "start" ? argv.slice(3).find((word) => !word.startsWith("-")) : undefined;
   const directories = [...(given === undefined ? [] : [resolve(directory, given)]), directory];
-  const found = directories.map((at) => join(at, distDirOf(env))).find((at) => isBuild(at));
+  const found = directories.map((at) => join(/* turbopackIgnore: true */ at, distDirOf(env))).find((at) => isBuild(at));
   return found === undefined ? undefined : join(found, "server");
 }
 

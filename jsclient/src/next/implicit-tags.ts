@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { readJson } from "./files.js";
 import { parseRouteKey, type RouteKey, toRoute } from "./key-path.js";
 import type { HostValue } from "./values.js";
 
@@ -77,8 +77,9 @@ function withoutLocale(path: string, locales: readonly string[]): string {
 
 /** Reads the pages of a build. What cannot be read has none: their entries then have the tags of their paths only. */
 export function findPagesRoutes(distDir: string | undefined): PagesRoutes {
-  const pages = readJson(distDir, "server/pages-manifest.json") as Record<string, string> | undefined;
-  const routes = readJson(distDir, "routes-manifest.json") as RoutesManifest | undefined;
+  const read = (file: string): unknown => distDir && readJson(join(/* turbopackIgnore: true */ distDir, file));
+  const pages = read("server/pages-manifest.json") as Record<string, string> | undefined;
+  const routes = read("routes-manifest.json") as RoutesManifest | undefined;
   const describe = (pattern: string, regex?: string): PagesRoute => {
     const source = createHash("sha256").update(pattern).digest("hex");
     return { pattern, source, regex: regex === undefined ? undefined : new RegExp(regex) };
@@ -94,13 +95,4 @@ export function findPagesRoutes(distDir: string | undefined): PagesRoutes {
 interface RoutesManifest {
   readonly dynamicRoutes?: readonly { readonly page: string; readonly regex: string }[];
   readonly i18n?: { readonly locales?: readonly string[] };
-}
-
-function readJson(distDir: string | undefined, file: string): unknown {
-  if (distDir === undefined) return undefined;
-  try {
-    return JSON.parse(readFileSync(/* turbopackIgnore: true */ join(distDir, file), "utf8"));
-  } catch {
-    return undefined;
-  }
 }
