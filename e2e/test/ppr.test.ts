@@ -16,6 +16,7 @@ describe("partial prerendering: two replicas on a daemon each, one Redis", { ski
   let fleet: Fleet;
   before(async () => {
     fleet = await Fleet.start({ topology: "redis", app: "cached" });
+    await fleet.vouched("/ppr/anything");
   });
   after(() => fleet?.stop());
 
