@@ -88,11 +88,11 @@ describe("the queue", { skip: !LONG && !since("next16") && "E2E_LONG=1 runs it o
     await assertNewEverywhere(fleet.replicas, "/a/1k-hook", version);
   });
 
-  test("fifty that revalidate a tag of the page too: each refuses what was rendered before it, and few renders are", async () => {
+  test("fifty that revalidate a tag of the page too, each of which refuses what was rendered before it: the same", async () => {
     await fleet.a.request("/a/1k-tagged");
     const version = fleet.origin.bump("1k-tagged");
     const renders = await storm("/a/1k-tagged", { paths: ["/a/1k-tagged"], tags: ["data:1k-tagged"] });
-    assert.ok(renders <= 6, `${renders} renders`);
+    assert.ok(renders === 1 || renders === 2, `${renders} renders`);
     await assertNewEverywhere(fleet.replicas, "/a/1k-tagged", version);
   });
 
