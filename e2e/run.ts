@@ -18,13 +18,13 @@ const TEST_TIMEOUT_MS = 300_000;
 const RUN_TIMEOUT_MS = 40 * 60_000;
 
 /**
- * In `make test` the older versions have the files that depend on Next.js most, on one topology; the newest has all but
- * what takes builds of its own.
+ * In `make test` the older versions have the files that depend on Next.js most, and the newest has all but what takes builds
+ * or long runs of its own; with one topology, that of a fleet: the embedded store passes the same contract in Go.
  */
 const PART = ["one-render", "restart", "revalidation", "seeds", "sharing"];
-const PART_TOPOLOGY = "redis";
 const PART_APP = "plain";
-const NOT_IN_PART = ["configurations"];
+const PART_TOPOLOGY = "redis";
+const NOT_IN_PART = ["configurations", "inject-routes", "isolation"];
 
 /** The totals of node:test: readers and CI look for them at the end, and only there. */
 const SUMMARY = /^ℹ (tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) /;
@@ -48,7 +48,7 @@ function filesFor(version: Version, part: boolean): string[] {
 async function runOn(version: Version, part: boolean, print: (line: string) => void): Promise<Run> {
   print(`\n=== e2e on ${version}`);
   const core = part && !isNewest(version);
-  const env = { E2E_NEXT: version, ...(core ? { E2E_TOPOLOGY: PART_TOPOLOGY } : {}) };
+  const env = { E2E_NEXT: version, ...(part ? { E2E_TOPOLOGY: PART_TOPOLOGY } : {}) };
   const report = path.join(OUT, `${version}.ndjson`);
   await mkdir(OUT, { recursive: true });
   await rm(report, { force: true });
