@@ -17,7 +17,7 @@ describe("jobs on a worker that nobody visits", () => {
       topology: "embedded",
       replicas: 1,
       env: { NODE_OPTIONS: `--import ${registerFile()}`, ISRD_ROLE: "dedicated", ISRD_ORDINAL: "0" },
-      flags: ["--worker", "dedicated"],
+      flags: ["--worker", "dedicated", "--max-entry-bytes", "2MiB"],
     });
     queue = new Queue(fleet.daemons[0] as never);
   });
@@ -108,6 +108,12 @@ describe("jobs on a worker that nobody visits", () => {
     const { code, message } = await ask({ paths: ["//elsewhere.example/x"] });
     assert.equal(code, "refused");
     assert.match(message, /one slash/);
+  });
+
+  test("a page that is larger than the daemon takes is rendered once, and said to be too large", async () => {
+    const job = await run("/r/3000k-job");
+    assert.deepEqual([job.outcome, job.attempt], ["JOB_OUTCOME_TOO_LARGE", 1], JSON.stringify(job));
+    assert.match(job.reason, /--max-entry-bytes: it has \d+ bytes, and the daemon takes 2097152/);
   });
 
   test("a render that fails is tried again", async () => {

@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { AGE_WHEN_WRITTEN, type Identity, toLifetime, type Write } from "./calls.js";
-import { IsrdError, RefusedError } from "./errors.js";
+import { IsrdError, TooLargeError } from "./errors.js";
 import { type GetRequest, GetRequestSchema, type GetResponse, type SetResponse } from "./gen/isrd/v1/cache_pb.js";
 import type { Entry, Position, Version } from "./gen/isrd/v1/entry_pb.js";
 import type { EntryKey } from "./key.js";
@@ -94,7 +94,7 @@ export class Bodies {
     const sized = sizeSetRequest(draft(token));
     const { aside, maxEntry } = this.#session.limits;
     if (sized.bytes > maxEntry) {
-      throw new RefusedError(8, `it has ${sized.bytes} bytes, and the daemon takes ${maxEntry}`);
+      throw new TooLargeError(sized.bytes, maxEntry);
     }
     if (sized.bytes <= aside) {
       const latest = () => (tokenOf() === token ? sized : sizeSetRequest(draft(tokenOf())));

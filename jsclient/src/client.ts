@@ -101,7 +101,7 @@ export class Client {
    * Writes an entry and ends the renders of its key. Returns when the daemon has it, or is not to be had; why the daemon
    * cannot take it, where it will say the same again.
    */
-  async set(write: Write): Promise<string | undefined> {
+  async set(write: Write): Promise<RefusedError | undefined> {
     this.counters.sets += 1;
     const begun = { turn: this.#near.begin(write.key), answeredAt: this.#near.now() };
     const ended = this.#close(write.key, write.begin);
@@ -121,7 +121,7 @@ export class Client {
     } catch (error) {
       this.#failedWrite(write.key, lease, error);
       if (this.#session.state !== "ready") this.#keep(write, ended);
-      return error instanceof RefusedError ? error.message : undefined;
+      return error instanceof RefusedError ? error : undefined;
     } finally {
       lease?.end();
     }

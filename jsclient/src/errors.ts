@@ -59,6 +59,14 @@ export class RefusedError extends IsrdError {
   }
 }
 
+/** An entry is larger than the daemon takes: it was not sent. */
+export class TooLargeError extends RefusedError {
+  constructor(bytes: number, limit: number) {
+    super(GrpcCode.RESOURCE_EXHAUSTED, `it has ${bytes} bytes, and the daemon takes ${limit}`);
+    this.name = "TooLargeError";
+  }
+}
+
 /** The daemon cannot be reached. */
 export function unavailable(message: string): IsrdError {
   return new IsrdError("unavailable", message);

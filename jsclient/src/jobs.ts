@@ -59,6 +59,11 @@ export class Jobs {
     work.run(job, abort.signal).then(ended, (error: unknown) => ended({ error: messageOf(error) }));
   }
 
+  /** Nobody waits any longer for the job that came under this id. */
+  withdraw(id: bigint): void {
+    this.#running.get(id)?.abort();
+  }
+
   /** The connection is over: nobody hears of these any more. */
   end(): void {
     for (const timer of this.#resends) clearTimeout(timer);

@@ -212,6 +212,10 @@ export class Link {
       this.#jobs.take(id, frame.value); // Its id is one of the peer's own.
       return;
     }
+    if (frame.case === "jobCancel") {
+      this.#jobs.withdraw(frame.value.id);
+      return;
+    }
     const pending = id === 0n ? undefined : this.#pending.get(id);
     if (!pending) {
       // An answer that came too late, or one of this version's future.

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { type IncomingMessage, request as requestHttp } from "node:http";
-import { messageOf } from "./errors.js";
+import { messageOf, type RefusedError, TooLargeError } from "./errors.js";
 import { Space } from "./gen/isrd/v1/entry_pb.js";
 import type { Job } from "./gen/isrd/v1/session_pb.js";
 import type { JobReport, Work } from "./jobs.js";
@@ -25,7 +25,7 @@ interface Notes {
   /** The entry that the path is cached as. */
   name: string | undefined;
   /** Why the page could not be written. */
-  problem: string | undefined;
+  problem: RefusedError | undefined;
 }
 
 /** What regeneration needs to know. */
@@ -77,7 +77,7 @@ export class Regeneration implements Work {
   }
 
   /** An entry that was rendered could not be written. */
-  unwritten(id: unknown, name: string, problem: string): void {
+  unwritten(id: unknown, name: string, problem: RefusedError): void {
     const notes = typeof id === "string" ? this.#notes.get(id) : undefined;
     if (notes?.name === name) notes.problem = problem;
   }
@@ -133,7 +133,8 @@ function reportOf({ statusCode, headers }: IncomingMessage, { name, problem }: N
   return {
     httpStatus: statusCode ?? 0,
     nextCache: headers["x-nextjs-cache"]?.toString() ?? "",
-    error: problem ?? "",
+    error: problem?.message ?? "",
+    tooLarge: problem instanceof TooLargeError,
     ...(name === undefined ? {} : { key: { space: Space.ROUTE, name } }),
   };
 }

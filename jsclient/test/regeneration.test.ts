@@ -147,6 +147,7 @@ describe("jobs of a daemon", () => {
     await until("it is connected", () => runtime.session.state === "ready");
     const result = await hand();
     assert.match(result?.error ?? "", /bytes, and the daemon takes 1000/);
+    assert.equal(result?.tooLarge, true);
   });
 
   test("what does not answer in time is given up, and so is its request", async () => {
@@ -169,6 +170,20 @@ describe("jobs of a daemon", () => {
     assert.equal(peer.alive, true);
     for (const end of held) end();
     await until("both are done", () => results().length === 3);
+    assert.equal(peer.alive, false);
+  });
+
+  test("a job that is withdrawn ends with its request, and is not reported; its place is free", async () => {
+    let closed = 0;
+    answer = (request) => void request.socket.on("close", () => (closed += 1));
+    daemon.handOver(JOB, 7n);
+    await until("it is under way", () => requests.length === 1);
+    daemon.withdraw(8n);
+    daemon.withdraw(7n);
+    await until("its request has ended", () => closed === 1);
+    answer = (_request, response) => response.end();
+    const result = await hand({ jobId: "next" }, 9n);
+    assert.deepEqual([result?.jobId, results().length], ["next", 1]);
     assert.equal(peer.alive, false);
   });
 

@@ -49,6 +49,8 @@ type Report struct {
 	NextCache string
 	// Error is why it failed.
 	Error string
+	// TooLarge says that the process did not even send the page, for its size.
+	TooLarge bool
 	// Name is the key's, if the process knows it.
 	Name string
 	// Writes of pages that came from the process between task and answer.

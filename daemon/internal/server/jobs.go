@@ -67,13 +67,23 @@ func (ss *session) Regenerate(ctx context.Context, t queue.Task) (queue.Report, 
 		ss.mu.Lock()
 		defer ss.mu.Unlock()
 		return queue.Report{
-			HTTPStatus: int(r.GetHttpStatus()), NextCache: r.GetNextCache(), Error: r.GetError(),
+			HTTPStatus: int(r.GetHttpStatus()), NextCache: r.GetNextCache(), Error: r.GetError(), TooLarge: r.GetTooLarge(),
 			Name: r.GetKey().GetName(), Writes: j.writes,
 		}, nil
 	case <-ss.gone:
 		return queue.Report{}, fmt.Errorf("job %s: %w", t.ID, queue.ErrGone)
 	case <-ctx.Done():
+		ss.withdraw(frame)
 		return queue.Report{}, fmt.Errorf("job %s: %w", t.ID, context.Cause(ctx))
+	}
+}
+
+// withdraw tells the process that nobody waits for a job any longer, so that its render's place is free for another. A
+// process that takes nothing at the moment has its own deadline.
+func (ss *session) withdraw(frame uint64) {
+	select {
+	case ss.out <- &isrdv1.SessionResponse{Frame: &isrdv1.SessionResponse_JobCancel{JobCancel: &isrdv1.JobCancel{Id: frame}}}:
+	default:
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -185,6 +186,42 @@ func TestTheJobOfASessionThatBreaksIsAnothers(t *testing.T) {
 	n.answerJob(frame, again, 404, "")
 	if got := o.watch(jobs...)[j.GetJobId()]; got.GetOutcome() != isrdv1.JobOutcome_JOB_OUTCOME_NOT_FOUND || got.GetAttempt() != 2 || got.GetHttpStatus() != 404 {
 		t.Errorf("job %v", got)
+	}
+}
+
+// bureau hands processes to the test.
+type bureau chan queue.Process
+
+func (b bureau) Join(_ queue.Offer, p queue.Process) (leave func()) {
+	b <- p
+	return func() {}
+}
+
+func TestAJobThatNobodyWaitsForIsTakenBack(t *testing.T) {
+	b := make(bureau, 1)
+	o := &office{daemon: start(t, server.Config{Workers: b})}
+	n := o.hire(1)
+	process := <-b
+	ctx, lose := context.WithCancelCause(t.Context())
+	lost := errors.New("the claim was lost")
+	ended := make(chan error, 1)
+	go func() {
+		_, err := process.Regenerate(ctx, queue.Task{ID: "j", Path: "/p", Within: time.Minute})
+		ended <- err
+	}()
+	frame, _ := n.job()
+	lose(lost)
+	if err := <-ended; !errors.Is(err, lost) {
+		t.Errorf("ended with %v", err)
+	}
+	for {
+		f := n.recv()
+		if c := f.GetJobCancel(); c != nil {
+			if c.GetId() != frame || f.GetId() != 0 {
+				t.Errorf("%v, want the withdrawal of %d", f, frame)
+			}
+			return
+		}
 	}
 }
 

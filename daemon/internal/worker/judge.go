@@ -19,6 +19,7 @@ const revalidated = "REVALIDATED"
 // With a write of the page that is later than the position it is done, whatever the status: a 404 or a redirect that is
 // cached is one. Without:
 //
+//	it said that the page is too large to be sent          done: TooLarge
 //	it said why it failed, no response, 5xx, 408, 429      tried again
 //	404, and only what is cached was to be regenerated     done: NotCached
 //	404                                                    done: NotFound
@@ -49,6 +50,8 @@ func judge(j queue.Job, r queue.Report, epoch, seq uint64) (result queue.Result,
 	}
 	status := r.HTTPStatus
 	switch {
+	case r.TooLarge:
+		return end(queue.Complete, queue.TooLarge, "the page is larger than --max-entry-bytes: %s", r.Error)
 	case r.Error != "":
 		return end(queue.TryAgain, 0, "%s", r.Error)
 	case refused:

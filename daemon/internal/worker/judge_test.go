@@ -26,6 +26,8 @@ func TestJudge(t *testing.T) {
 	named.Name = "/whatever"
 	otherwise := said(200, revalidated, later("/p"))
 	otherwise.Name = "/en/p"
+	unsent := said(200, revalidated)
+	unsent.Error, unsent.TooLarge = "it has 9 bytes, and the daemon takes 8", true
 	broken := said(200, revalidated)
 	broken.Error = "connection refused"
 
@@ -51,6 +53,7 @@ func TestJudge(t *testing.T) {
 		"another page than was named":           {page, otherwise, again, false},
 		"the shell of fallback: true":           {page, said(200, revalidated), again, false},
 		"too large":                             {page, said(200, revalidated, large), done(queue.TooLarge), false},
+		"too large to be sent":                  {page, unsent, done(queue.TooLarge), false},
 		"revalidated while it was rendered":     {page, said(200, revalidated, refused), again, false},
 		"it could not be asked":                 {page, broken, again, false},
 		"no response":                           {page, said(0, ""), again, false},

@@ -129,6 +129,11 @@ export class FakeDaemon {
     for (const peer of this.#peers.keys()) send(peer, id, { case: "job", value: job });
   }
 
+  /** Takes a job back. */
+  withdraw(id: bigint): void {
+    for (const peer of this.#peers.keys()) send(peer, 0n, { case: "jobCancel", value: { id } });
+  }
+
   callUnary(method: UnaryMethod, bytes: Uint8Array): Uint8Array {
     this.unary.push(method);
     if (method.startsWith("/")) {

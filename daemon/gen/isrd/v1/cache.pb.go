@@ -1320,6 +1320,7 @@ type SessionResponse struct {
 	//	*SessionResponse_Refusal
 	//	*SessionResponse_Job
 	//	*SessionResponse_GoAway
+	//	*SessionResponse_JobCancel
 	Frame         isSessionResponse_Frame `protobuf_oneof:"frame"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1477,6 +1478,15 @@ func (x *SessionResponse) GetGoAway() *GoAway {
 	return nil
 }
 
+func (x *SessionResponse) GetJobCancel() *JobCancel {
+	if x != nil {
+		if x, ok := x.Frame.(*SessionResponse_JobCancel); ok {
+			return x.JobCancel
+		}
+	}
+	return nil
+}
+
 type isSessionResponse_Frame interface {
 	isSessionResponse_Frame()
 }
@@ -1541,6 +1551,11 @@ type SessionResponse_GoAway struct {
 	GoAway *GoAway `protobuf:"bytes,13,opt,name=go_away,json=goAway,proto3,oneof"`
 }
 
+type SessionResponse_JobCancel struct {
+	// The result of a job is no longer wanted. Always on id 0: a job's id may be that of a request, too.
+	JobCancel *JobCancel `protobuf:"bytes,14,opt,name=job_cancel,json=jobCancel,proto3,oneof"`
+}
+
 func (*SessionResponse_Welcome) isSessionResponse_Frame() {}
 
 func (*SessionResponse_Get) isSessionResponse_Frame() {}
@@ -1564,6 +1579,8 @@ func (*SessionResponse_Refusal) isSessionResponse_Frame() {}
 func (*SessionResponse_Job) isSessionResponse_Frame() {}
 
 func (*SessionResponse_GoAway) isSessionResponse_Frame() {}
+
+func (*SessionResponse_JobCancel) isSessionResponse_Frame() {}
 
 var File_isrd_v1_cache_proto protoreflect.FileDescriptor
 
@@ -1654,7 +1671,7 @@ const file_isrd_v1_cache_proto_rawDesc = "" +
 	"job_result\x18\n" +
 	" \x01(\v2\x12.isrd.v1.JobResultH\x00R\tjobResult\x12,\n" +
 	"\afigures\x18\v \x01(\v2\x10.isrd.v1.FiguresH\x00R\afiguresB\a\n" +
-	"\x05frame\"\xc3\x04\n" +
+	"\x05frame\"\xf8\x04\n" +
 	"\x0fSessionResponse\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12,\n" +
 	"\awelcome\x18\x02 \x01(\v2\x10.isrd.v1.WelcomeH\x00R\awelcome\x12(\n" +
@@ -1671,7 +1688,9 @@ const file_isrd_v1_cache_proto_rawDesc = "" +
 	" \x01(\v2\x0e.isrd.v1.ResetH\x00R\x05reset\x12,\n" +
 	"\arefusal\x18\v \x01(\v2\x10.isrd.v1.RefusalH\x00R\arefusal\x12 \n" +
 	"\x03job\x18\f \x01(\v2\f.isrd.v1.JobH\x00R\x03job\x12*\n" +
-	"\ago_away\x18\r \x01(\v2\x0f.isrd.v1.GoAwayH\x00R\x06goAwayB\a\n" +
+	"\ago_away\x18\r \x01(\v2\x0f.isrd.v1.GoAwayH\x00R\x06goAway\x123\n" +
+	"\n" +
+	"job_cancel\x18\x0e \x01(\v2\x12.isrd.v1.JobCancelH\x00R\tjobCancelB\a\n" +
 	"\x05frame*S\n" +
 	"\x06Status\x12\x16\n" +
 	"\x12STATUS_UNSPECIFIED\x10\x00\x12\x0e\n" +
@@ -1756,6 +1775,7 @@ var file_isrd_v1_cache_proto_goTypes = []any{
 	(*Refusal)(nil),            // 31: isrd.v1.Refusal
 	(*Job)(nil),                // 32: isrd.v1.Job
 	(*GoAway)(nil),             // 33: isrd.v1.GoAway
+	(*JobCancel)(nil),          // 34: isrd.v1.JobCancel
 }
 var file_isrd_v1_cache_proto_depIdxs = []int32{
 	16, // 0: isrd.v1.GetRequest.key:type_name -> isrd.v1.Key
@@ -1804,21 +1824,22 @@ var file_isrd_v1_cache_proto_depIdxs = []int32{
 	31, // 43: isrd.v1.SessionResponse.refusal:type_name -> isrd.v1.Refusal
 	32, // 44: isrd.v1.SessionResponse.job:type_name -> isrd.v1.Job
 	33, // 45: isrd.v1.SessionResponse.go_away:type_name -> isrd.v1.GoAway
-	3,  // 46: isrd.v1.CacheService.Get:input_type -> isrd.v1.GetRequest
-	7,  // 47: isrd.v1.CacheService.Set:input_type -> isrd.v1.SetRequest
-	9,  // 48: isrd.v1.CacheService.Release:input_type -> isrd.v1.ReleaseRequest
-	12, // 49: isrd.v1.CacheService.Revalidate:input_type -> isrd.v1.RevalidateRequest
-	14, // 50: isrd.v1.CacheService.Session:input_type -> isrd.v1.SessionRequest
-	6,  // 51: isrd.v1.CacheService.Get:output_type -> isrd.v1.GetResponse
-	8,  // 52: isrd.v1.CacheService.Set:output_type -> isrd.v1.SetResponse
-	10, // 53: isrd.v1.CacheService.Release:output_type -> isrd.v1.ReleaseResponse
-	13, // 54: isrd.v1.CacheService.Revalidate:output_type -> isrd.v1.RevalidateResponse
-	15, // 55: isrd.v1.CacheService.Session:output_type -> isrd.v1.SessionResponse
-	51, // [51:56] is the sub-list for method output_type
-	46, // [46:51] is the sub-list for method input_type
-	46, // [46:46] is the sub-list for extension type_name
-	46, // [46:46] is the sub-list for extension extendee
-	0,  // [0:46] is the sub-list for field type_name
+	34, // 46: isrd.v1.SessionResponse.job_cancel:type_name -> isrd.v1.JobCancel
+	3,  // 47: isrd.v1.CacheService.Get:input_type -> isrd.v1.GetRequest
+	7,  // 48: isrd.v1.CacheService.Set:input_type -> isrd.v1.SetRequest
+	9,  // 49: isrd.v1.CacheService.Release:input_type -> isrd.v1.ReleaseRequest
+	12, // 50: isrd.v1.CacheService.Revalidate:input_type -> isrd.v1.RevalidateRequest
+	14, // 51: isrd.v1.CacheService.Session:input_type -> isrd.v1.SessionRequest
+	6,  // 52: isrd.v1.CacheService.Get:output_type -> isrd.v1.GetResponse
+	8,  // 53: isrd.v1.CacheService.Set:output_type -> isrd.v1.SetResponse
+	10, // 54: isrd.v1.CacheService.Release:output_type -> isrd.v1.ReleaseResponse
+	13, // 55: isrd.v1.CacheService.Revalidate:output_type -> isrd.v1.RevalidateResponse
+	15, // 56: isrd.v1.CacheService.Session:output_type -> isrd.v1.SessionResponse
+	52, // [52:57] is the sub-list for method output_type
+	47, // [47:52] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_isrd_v1_cache_proto_init() }
@@ -1854,6 +1875,7 @@ func file_isrd_v1_cache_proto_init() {
 		(*SessionResponse_Refusal)(nil),
 		(*SessionResponse_Job)(nil),
 		(*SessionResponse_GoAway)(nil),
+		(*SessionResponse_JobCancel)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -1161,7 +1161,9 @@ type JobResult struct {
 	Error string `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
 	// The entry that the path is cached as, where the process knows it. Without, it is the one written meanwhile whose name
 	// is the path, perhaps after a locale.
-	Key           *Key `protobuf:"bytes,5,opt,name=key,proto3" json:"key,omitempty"`
+	Key *Key `protobuf:"bytes,5,opt,name=key,proto3" json:"key,omitempty"`
+	// The page was rendered and is larger than the welcome's max_entry_bytes, so that it was not even sent.
+	TooLarge      bool `protobuf:"varint,6,opt,name=too_large,json=tooLarge,proto3" json:"too_large,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1231,6 +1233,59 @@ func (x *JobResult) GetKey() *Key {
 	return nil
 }
 
+func (x *JobResult) GetTooLarge() bool {
+	if x != nil {
+		return x.TooLarge
+	}
+	return false
+}
+
+// JobCancel withdraws a job: somebody else has it by now, or it took too long. Its result is no longer wanted.
+type JobCancel struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of the job's frame.
+	Id            uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JobCancel) Reset() {
+	*x = JobCancel{}
+	mi := &file_isrd_v1_session_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JobCancel) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JobCancel) ProtoMessage() {}
+
+func (x *JobCancel) ProtoReflect() protoreflect.Message {
+	mi := &file_isrd_v1_session_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JobCancel.ProtoReflect.Descriptor instead.
+func (*JobCancel) Descriptor() ([]byte, []int) {
+	return file_isrd_v1_session_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *JobCancel) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
 // Figures reports what only the client can count.
 type Figures struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1242,7 +1297,7 @@ type Figures struct {
 
 func (x *Figures) Reset() {
 	*x = Figures{}
-	mi := &file_isrd_v1_session_proto_msgTypes[18]
+	mi := &file_isrd_v1_session_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1254,7 +1309,7 @@ func (x *Figures) String() string {
 func (*Figures) ProtoMessage() {}
 
 func (x *Figures) ProtoReflect() protoreflect.Message {
-	mi := &file_isrd_v1_session_proto_msgTypes[18]
+	mi := &file_isrd_v1_session_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1267,7 +1322,7 @@ func (x *Figures) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Figures.ProtoReflect.Descriptor instead.
 func (*Figures) Descriptor() ([]byte, []int) {
-	return file_isrd_v1_session_proto_rawDescGZIP(), []int{18}
+	return file_isrd_v1_session_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Figures) GetCounters() map[string]uint64 {
@@ -1368,7 +1423,7 @@ const file_isrd_v1_session_proto_rawDesc = "" +
 	"\x03key\x18\x03 \x01(\v2\f.isrd.v1.KeyR\x03key\x12$\n" +
 	"\x0eonly_if_cached\x18\x04 \x01(\bR\fonlyIfCached\x12\x1f\n" +
 	"\vdeadline_ms\x18\x05 \x01(\rR\n" +
-	"deadlineMs\"\x98\x01\n" +
+	"deadlineMs\"\xb5\x01\n" +
 	"\tJobResult\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x1f\n" +
 	"\vhttp_status\x18\x02 \x01(\rR\n" +
@@ -1376,7 +1431,10 @@ const file_isrd_v1_session_proto_rawDesc = "" +
 	"\n" +
 	"next_cache\x18\x03 \x01(\tR\tnextCache\x12\x14\n" +
 	"\x05error\x18\x04 \x01(\tR\x05error\x12\x1e\n" +
-	"\x03key\x18\x05 \x01(\v2\f.isrd.v1.KeyR\x03key\"\x82\x01\n" +
+	"\x03key\x18\x05 \x01(\v2\f.isrd.v1.KeyR\x03key\x12\x1b\n" +
+	"\ttoo_large\x18\x06 \x01(\bR\btooLarge\"\x1b\n" +
+	"\tJobCancel\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\"\x82\x01\n" +
 	"\aFigures\x12:\n" +
 	"\bcounters\x18\x01 \x03(\v2\x1e.isrd.v1.Figures.CountersEntryR\bcounters\x1a;\n" +
 	"\rCountersEntry\x12\x10\n" +
@@ -1395,7 +1453,7 @@ func file_isrd_v1_session_proto_rawDescGZIP() []byte {
 	return file_isrd_v1_session_proto_rawDescData
 }
 
-var file_isrd_v1_session_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_isrd_v1_session_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_isrd_v1_session_proto_goTypes = []any{
 	(*Hello)(nil),       // 0: isrd.v1.Hello
 	(*Resume)(nil),      // 1: isrd.v1.Resume
@@ -1415,31 +1473,32 @@ var file_isrd_v1_session_proto_goTypes = []any{
 	(*GoAway)(nil),      // 15: isrd.v1.GoAway
 	(*Job)(nil),         // 16: isrd.v1.Job
 	(*JobResult)(nil),   // 17: isrd.v1.JobResult
-	(*Figures)(nil),     // 18: isrd.v1.Figures
-	nil,                 // 19: isrd.v1.Figures.CountersEntry
-	(*Build)(nil),       // 20: isrd.v1.Build
-	(*Position)(nil),    // 21: isrd.v1.Position
-	(*Key)(nil),         // 22: isrd.v1.Key
+	(*JobCancel)(nil),   // 18: isrd.v1.JobCancel
+	(*Figures)(nil),     // 19: isrd.v1.Figures
+	nil,                 // 20: isrd.v1.Figures.CountersEntry
+	(*Build)(nil),       // 21: isrd.v1.Build
+	(*Position)(nil),    // 22: isrd.v1.Position
+	(*Key)(nil),         // 23: isrd.v1.Key
 }
 var file_isrd_v1_session_proto_depIdxs = []int32{
-	20, // 0: isrd.v1.Hello.build:type_name -> isrd.v1.Build
+	21, // 0: isrd.v1.Hello.build:type_name -> isrd.v1.Build
 	1,  // 1: isrd.v1.Hello.resume:type_name -> isrd.v1.Resume
 	3,  // 2: isrd.v1.Hello.worker:type_name -> isrd.v1.WorkerOffer
-	21, // 3: isrd.v1.Resume.position:type_name -> isrd.v1.Position
+	22, // 3: isrd.v1.Resume.position:type_name -> isrd.v1.Position
 	2,  // 4: isrd.v1.Resume.leases:type_name -> isrd.v1.LeaseClaim
-	22, // 5: isrd.v1.LeaseClaim.key:type_name -> isrd.v1.Key
-	21, // 6: isrd.v1.Welcome.position:type_name -> isrd.v1.Position
+	23, // 5: isrd.v1.LeaseClaim.key:type_name -> isrd.v1.Key
+	22, // 6: isrd.v1.Welcome.position:type_name -> isrd.v1.Position
 	2,  // 7: isrd.v1.Welcome.leases:type_name -> isrd.v1.LeaseClaim
-	21, // 8: isrd.v1.Ping.position:type_name -> isrd.v1.Position
-	21, // 9: isrd.v1.Pong.position:type_name -> isrd.v1.Position
-	21, // 10: isrd.v1.Event.position:type_name -> isrd.v1.Position
+	22, // 8: isrd.v1.Ping.position:type_name -> isrd.v1.Position
+	22, // 9: isrd.v1.Pong.position:type_name -> isrd.v1.Position
+	22, // 10: isrd.v1.Event.position:type_name -> isrd.v1.Position
 	9,  // 11: isrd.v1.Event.marks:type_name -> isrd.v1.TagMark
 	8,  // 12: isrd.v1.Events.events:type_name -> isrd.v1.Event
-	21, // 13: isrd.v1.Reset.position:type_name -> isrd.v1.Position
-	21, // 14: isrd.v1.EventsAck.position:type_name -> isrd.v1.Position
-	22, // 15: isrd.v1.Job.key:type_name -> isrd.v1.Key
-	22, // 16: isrd.v1.JobResult.key:type_name -> isrd.v1.Key
-	19, // 17: isrd.v1.Figures.counters:type_name -> isrd.v1.Figures.CountersEntry
+	22, // 13: isrd.v1.Reset.position:type_name -> isrd.v1.Position
+	22, // 14: isrd.v1.EventsAck.position:type_name -> isrd.v1.Position
+	23, // 15: isrd.v1.Job.key:type_name -> isrd.v1.Key
+	23, // 16: isrd.v1.JobResult.key:type_name -> isrd.v1.Key
+	20, // 17: isrd.v1.Figures.counters:type_name -> isrd.v1.Figures.CountersEntry
 	18, // [18:18] is the sub-list for method output_type
 	18, // [18:18] is the sub-list for method input_type
 	18, // [18:18] is the sub-list for extension type_name
@@ -1461,7 +1520,7 @@ func file_isrd_v1_session_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_isrd_v1_session_proto_rawDesc), len(file_isrd_v1_session_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   20,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
