@@ -75,6 +75,12 @@ export class Daemon {
     });
   }
 
+  /** Where it takes webhooks over HTTP, if it was started with `--webhook-listen`. */
+  async webhooks(): Promise<string> {
+    const [, address] = await this.program.written(/"for":"webhook-listen","address":"([^"]+)"/, READY_TIMEOUT_MS);
+    return `http://${address}`;
+  }
+
   /** Its figures now. */
   async metrics(): Promise<Metrics> {
     if (!this.#http) throw new Error(`${this.#options.name} was never started`);

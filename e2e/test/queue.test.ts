@@ -1,9 +1,11 @@
 // Content changes, and somebody is to show it: four replicas that serve, two daemons, one Redis, and two workers that serve
 // nobody. E2E_LONG=1 makes it a thousand pages.
 import assert from "node:assert/strict";
+import { createHmac, randomUUID } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 import { assertNewEverywhere, markerOf } from "../harness/ask.ts";
 import { Fleet } from "../harness/fleet.ts";
+import { HttpClient } from "../harness/http.ts";
 import { failuresIn, Load, percentile } from "../harness/load.ts";
 import { registerFile, since } from "../harness/next.ts";
 import { Queue } from "../harness/queue.ts";
@@ -15,15 +17,35 @@ const PAGES = LONG ? 1000 : 100;
 const TIMEOUT_MS = LONG ? 240_000 : 20_000;
 const WEBHOOKS = 50;
 const WRITTEN = "JOB_OUTCOME_WRITTEN";
+const JSON_BODY = { "content-type": "application/json" };
+const SECRET = "the secret of the webhooks in e2e";
+
+/** The headers of docs/revalidation.md, *Signatures*. */
+function signed(body: string): Record<string, string> {
+  const time = Math.floor(Date.now() / 1000);
+  const delivery = randomUUID();
+  const signature = createHmac("sha256", SECRET).update(`${time}.${delivery}.${body}`).digest("hex");
+  return {
+    "x-isrd-timestamp": String(time),
+    "x-isrd-delivery": delivery,
+    "x-isrd-signature": `sha256=${signature}`,
+  };
+}
+
+function anyOf<T>(list: readonly T[]): T {
+  return list[Math.floor(Math.random() * list.length)] as T;
+}
 
 describe("the queue", { skip: !LONG && !since("next16") && "E2E_LONG=1 runs it on every version" }, () => {
   let fleet: Fleet;
   let queue: Queue;
   const workers: Replica[] = [];
+  let endpoints: HttpClient[] = [];
   let broken: string[];
 
   before(async () => {
-    const flags = ["--worker", "dedicated"];
+    const webhooks = ["--webhook-listen", "127.0.0.1:0", "--webhook-secret", SECRET];
+    const flags = ["--worker", "dedicated", ...webhooks];
     fleet = await Fleet.start({ topology: "redis", replicas: 4, durable: true, flags });
     for (const [index, daemon] of fleet.daemons.entries()) {
       const env = { NODE_OPTIONS: `--import ${registerFile()}`, ISRD_ROLE: "dedicated", ISRD_TIMEOUT_MS: "2000" };
@@ -31,12 +53,14 @@ describe("the queue", { skip: !LONG && !since("next16") && "E2E_LONG=1 runs it o
       const name = `queue-worker-${index}`;
       workers.push(await Replica.start({ name, app: "plain", address, originUrl: fleet.origin.url, env }));
     }
+    endpoints = await Promise.all(fleet.daemons.map(async (daemon) => new HttpClient(await daemon.webhooks())));
     queue = new Queue(fleet.daemons[0] as never);
     await queue.ended(await queue.enqueue(["/a/1k-warm"]), TIMEOUT_MS); // the workers are there
     broken = await queue.enqueue(["/a/broken-1"]); // it is tried while everything else goes on
   });
   after(async () => {
     queue?.close();
+    for (const endpoint of endpoints) endpoint.close();
     await Promise.all(workers.map((worker) => worker.close()));
     await fleet?.stop();
   });
@@ -52,25 +76,36 @@ describe("the queue", { skip: !LONG && !since("next16") && "E2E_LONG=1 runs it o
     assert.deepEqual(other, []);
   };
 
-  /** So many webhooks at any replicas within a second; returns when the last was sent, and the renders of the page. */
-  const storm = async (path: string, change: { paths: string[]; tags?: string[] }) => {
+  /** Takes a webhook, and names its jobs. */
+  type Taker = (body: string) => Promise<string[]>;
+
+  /** A route handler of the app, at any replica. */
+  const atReplicas: Taker = async (body) => {
+    const reply = await anyOf(fleet.replicas).request("/api/queue", { method: "POST", headers: JSON_BODY, body });
+    assert.equal(reply.status, 200, reply.text);
+    return (JSON.parse(reply.text) as { jobs: { id: string }[] }).jobs.map(({ id }) => id);
+  };
+
+  /** The HTTP endpoint of any daemon. */
+  const atDaemons: Taker = async (body) => {
+    const headers = { ...JSON_BODY, ...signed(body) };
+    const reply = await anyOf(endpoints).request("/revalidate/plain", { method: "POST", headers, body });
+    assert.equal(reply.status, 202, reply.text);
+    return (JSON.parse(reply.text) as { job_ids: string[] }).job_ids;
+  };
+
+  /** So many webhooks within a second; returns when all their jobs are done, and how often the page was rendered. */
+  const storm = async (path: string, change: { paths: string[]; tags?: string[] }, taker = atReplicas) => {
     const before = fleet.origin.renders(path);
     const body = JSON.stringify(change);
-    const headers = { "content-type": "application/json" };
     let lastSentAt = 0;
     const began = performance.now();
-    const replies = Array.from({ length: WEBHOOKS }, async (_, number) => {
+    const taken = Array.from({ length: WEBHOOKS }, async (_, number) => {
       await new Promise((resolve) => setTimeout(resolve, (number * 900) / WEBHOOKS));
-      const replica = fleet.replicas[Math.floor(Math.random() * 4)] as Replica;
       lastSentAt = performance.now();
-      return replica.request("/api/queue", { method: "POST", headers, body });
+      return taker(body);
     });
-    const ids = new Set<string>();
-    for (const reply of await Promise.all(replies)) {
-      assert.equal(reply.status, 200, reply.text);
-      const { jobs } = JSON.parse(reply.text) as { jobs: { id: string }[] };
-      for (const { id } of jobs) ids.add(id);
-    }
+    const ids = new Set((await Promise.all(taken)).flat());
     await assertAllWritten([...ids]);
     const took = performance.now() - began;
     const renders = fleet.origin.renders(path) - before;
@@ -86,6 +121,19 @@ describe("the queue", { skip: !LONG && !since("next16") && "E2E_LONG=1 runs it o
     const renders = await storm("/a/1k-hook", { paths: ["/a/1k-hook"] });
     assert.ok(renders === 1 || renders === 2, `${renders} renders`);
     await assertNewEverywhere(fleet.replicas, "/a/1k-hook", version);
+  });
+
+  test("fifty, signed, at the HTTP endpoint of any daemon: the same; one that is not signed does nothing", async () => {
+    await fleet.a.request("/a/1k-signed");
+    const version = fleet.origin.bump("1k-signed");
+    const renders = await storm("/a/1k-signed", { paths: ["/a/1k-signed"] }, atDaemons);
+    assert.ok(renders === 1 || renders === 2, `${renders} renders`);
+    await assertNewEverywhere(fleet.replicas, "/a/1k-signed", version);
+    const body = JSON.stringify({ paths: ["/a/1k-unsigned"] });
+    const headers = { ...JSON_BODY, ...signed(body.replace("unsigned", "signed")) };
+    const reply = await anyOf(endpoints).request("/revalidate/plain", { method: "POST", headers, body });
+    assert.equal(reply.status, 401, reply.text);
+    assert.equal(fleet.origin.renders("/a/1k-unsigned"), 0);
   });
 
   test("fifty that revalidate a tag of the page too, each of which refuses what was rendered before it: the same", async () => {
