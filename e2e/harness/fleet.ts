@@ -53,6 +53,7 @@ interface Parts {
 }
 
 const VOUCHED_TIMEOUT_MS = 20_000;
+const REACHED_TIMEOUT_MS = 20_000;
 const LETTERS = "abcd";
 const PATIENT_FLAGS = ["--redis-timeout", "1500ms"];
 const PATIENT_ENV = { ISRD_TIMEOUT_MS: "2000" };
@@ -150,6 +151,23 @@ export class Fleet {
       const vouched = await this.sum("isrd_cache_apps_vouched");
       if (vouched !== this.daemons.length) throw new Error(`${vouched} of ${this.daemons.length}`);
     });
+  }
+
+  /**
+   * Waits until the reads of every replica reach its daemon again. That the daemon has its session is too early: it has it
+   * before the replica was welcomed.
+   */
+  async reached(): Promise<void> {
+    let pages = 0;
+    for (const replica of this.replicas) {
+      const gets = async (): Promise<number> => (await this.daemonOf(replica).metrics()).sum("isrd_cache_gets_total");
+      await eventually(`the reads of ${replica.name} reach its daemon`, REACHED_TIMEOUT_MS, async () => {
+        const before = await gets();
+        pages += 1;
+        await replica.request(`/a/1k-reached-${pages}`);
+        if ((await gets()) === before) throw new Error("one did not");
+      });
+    }
   }
 
   /** The sum of a figure over all daemons. */

@@ -68,7 +68,7 @@ for (const { topology, title } of TOPOLOGIES) {
       await first?.stop();
       await second?.kill();
       await Promise.all(fleet.daemons.map((daemon) => daemon.start()));
-      await Promise.all(fleet.daemons.map((daemon) => daemon.connected(1)));
+      await fleet.reached();
       await assertNothingLost();
     });
   });
