@@ -130,10 +130,14 @@ func (r *replica) serve(work *sync.WaitGroup, takes time.Duration) {
 			p := events[len(events)-1].GetPosition()
 			r.send(&isrdv1.SessionRequest{Frame: &isrdv1.SessionRequest_EventsAck{EventsAck: &isrdv1.EventsAck{Position: p}}})
 		}
-		if j := f.GetJob(); j != nil {
+		if j := f.GetJob(); j != nil { // its id may be that of a request that is open
 			work.Go(func() { r.render(f.GetId(), j, takes) })
+			continue
 		}
-		if c, ok := r.answers.LoadAndDelete(f.GetId()); ok && f.GetJob() == nil && f.GetWaiting() == nil {
+		if f.GetWaiting() != nil {
+			continue
+		}
+		if c, ok := r.answers.LoadAndDelete(f.GetId()); ok {
 			c.(chan *isrdv1.SessionResponse) <- f //nolint:errcheck,forcetypeassert // nothing else is stored
 		}
 	}
@@ -181,7 +185,7 @@ func (r *replica) render(frame uint64, j *isrdv1.Job, takes time.Duration) {
 // A worker's daemon is killed in the middle: every job is done, by the other, and none twice.
 func TestJobsOfADaemonThatIsKilledAreDone(t *testing.T) {
 	redis := redistest.Start(t)
-	flags := []string{"--redis", redis.URL(), "--redis-timeout", "1s", "--worker-timeout", "5s"}
+	flags := []string{"--redis", redis.URL(), "--redis-timeout", "1s"}
 	one, kill := spawn(t, flags...)
 	two, _ := spawn(t, flags...)
 	dying, living := connect(t, one, 20*time.Millisecond), connect(t, two, 20*time.Millisecond)
