@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -124,4 +125,62 @@ func TestRefusedBuildOutputLeavesTheLease(t *testing.T) {
 	if got := b.answer(id).GetGet(); got.GetLease().GetToken() == 0 || time.Since(begin) > 5*time.Second {
 		t.Errorf("after %v: %v; want the lease of the session that ended", time.Since(begin), got)
 	}
+}
+
+// TestLeaseOfWhoIsDoneIsNotRenewed: whoever has written, or given up, needs it no longer, whether or not the store could
+// be told, and whether or not it came through the session.
+func TestLeaseOfWhoIsDoneIsNotRenewed(t *testing.T) {
+	rewrite := func(k *isrdv1.Key, miss *isrdv1.GetResponse) *isrdv1.SetRequest {
+		return &isrdv1.SetRequest{Key: k, RewriteOf: miss.GetBase(), RetryAfterMs: 1, LeaseToken: miss.GetLease().GetToken()}
+	}
+	tests := map[string]struct {
+		key  string
+		ends func(d *daemon, s *session, miss *isrdv1.GetResponse) error
+	}{
+		"a release that fails": {"/away", func(_ *daemon, s *session, miss *isrdv1.GetResponse) error {
+			id := s.id()
+			s.send(&isrdv1.SessionRequest{Id: id, Frame: &isrdv1.SessionRequest_Release{Release: &isrdv1.ReleaseRequest{
+				Key: route("/away"), LeaseToken: miss.GetLease().GetToken(),
+			}}})
+			return refused(s.answer(id))
+		}},
+		"a set that fails": {"/away", func(_ *daemon, s *session, miss *isrdv1.GetResponse) error {
+			id := s.id()
+			s.send(&isrdv1.SessionRequest{Id: id, Frame: &isrdv1.SessionRequest_Set{Set: rewrite(route("/away"), miss)}})
+			return refused(s.answer(id))
+		}},
+		"a set beside the session that fails": {"/away", func(d *daemon, _ *session, miss *isrdv1.GetResponse) error {
+			_, err := d.client.Set(d.t.Context(), rewrite(besides(route("/away")), miss))
+			return err
+		}},
+		"a set beside the session": {"/large", func(d *daemon, _ *session, miss *isrdv1.GetResponse) error {
+			_, err := d.client.Set(d.t.Context(), &isrdv1.SetRequest{
+				Key: besides(route("/large")), Entry: page("x"), Base: miss.GetBase(), LeaseToken: miss.GetLease().GetToken(),
+			})
+			return err
+		}},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := start(t, server.Config{LeaseMax: time.Minute})
+			s := d.open("shop")
+			s.get(&isrdv1.GetRequest{Key: route("/held")})
+			miss := s.get(&isrdv1.GetRequest{Key: route(tc.key)})
+			if err := tc.ends(d, s, miss); (err != nil) != (tc.key == "/away") {
+				t.Fatal(err)
+			}
+			for one := d.renewals.next(t); one.key != "/held"; one = d.renewals.next(t) { // the newest lease is renewed first
+				t.Errorf("the lease of %s was to be renewed: %v", one.key, one.renewed)
+			}
+		})
+	}
+}
+
+// refused gives a refusal as an error.
+func refused(f *isrdv1.SessionResponse) error {
+	if r := f.GetRefusal(); r != nil {
+		return errors.New(r.GetMessage())
+	}
+	return nil
 }

@@ -40,7 +40,8 @@ type daemon struct {
 	brittle
 }
 
-// brittle panics when a lease of the key "/panic" is released, and holds the release of "/slow" until it is let go.
+// brittle panics when a lease of the key "/panic" is released, releases none of "/away", and holds the release of "/slow"
+// until it is let go.
 type brittle struct {
 	cache.Store
 	entered, goOn chan struct{}
@@ -48,29 +49,38 @@ type brittle struct {
 	renewals      renewals
 }
 
-// renewals are the lifetimes that leases were renewed with.
-type renewals chan time.Duration
+// renewals are what was asked of leases.
+type renewals chan renewal
+
+// renewal is one.
+type renewal struct {
+	key     string
+	ttl     time.Duration
+	renewed bool
+}
+
+// next waits for one.
+func (r renewals) next(t *testing.T) renewal {
+	t.Helper()
+	select {
+	case one := <-r:
+		return one
+	case <-time.After(patience):
+		t.Fatal("no lease was renewed")
+		return renewal{}
+	}
+}
 
 // await waits for one with this lifetime.
 func (r renewals) await(t *testing.T, want time.Duration) {
 	t.Helper()
-	for {
-		select {
-		case ttl := <-r:
-			if ttl == want {
-				return
-			}
-		case <-time.After(patience):
-			t.Fatalf("no lease was renewed for %v", want)
-		}
+	for one := r.next(t); !one.renewed || one.ttl != want; one = r.next(t) {
 	}
 }
 
 func (b brittle) Renew(ctx context.Context, k cache.Key, token uint64, ttl time.Duration) (bool, error) {
 	renewed, err := b.Store.Renew(ctx, k, token, ttl)
-	if renewed {
-		b.renewals <- ttl
-	}
+	b.renewals <- renewal{k.Name, ttl, renewed}
 	return renewed, err
 }
 
@@ -95,6 +105,8 @@ func (b brittle) Release(ctx context.Context, k cache.Key, token uint64, opt cac
 	switch k.Name {
 	case "/panic":
 		panic("a bug")
+	case "/away":
+		return false, cache.ErrUnavailable
 	case "/slow":
 		close(b.entered)
 		<-b.goOn
