@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, type TestContext, test } from "node:test";
 import { IsrdError } from "../src/errors.js";
+import { Reason, Status } from "../src/gen/isrd/v1/cache_pb.js";
 import { Space } from "../src/gen/isrd/v1/entry_pb.js";
 import type { Handler } from "../src/handler.js";
 import type { HostGetContext } from "../src/next/values.js";
@@ -652,6 +653,33 @@ describe("writing", () => {
     assert.equal(await host.handler().get("/p", PAGE), null, "a younger render, which knows of the event");
     await slow.set("/p", appPage("old", "t"), hour);
     assert.equal(await host.handler().get("/p", PAGE), null, "rendered before the event, so not served after it");
+  });
+
+  test("of several leases the one with the highest token is used, and the others are given back", async (t) => {
+    const { daemon, host } = await ready(t);
+    const tokens = [5n, 9n, 7n];
+    daemon.intercept = ({ frame }, answer) => {
+      const token = frame.case === "get" ? tokens.shift() : undefined;
+      if (token === undefined) return false;
+      const base = { ...daemon.store.position(), token };
+      answer({
+        case: "get",
+        value: { status: Status.MISS, reason: Reason.ABSENT, base, lease: { token, ttlMs: 1000 } },
+      });
+      return true;
+    };
+    const handler = host.handler();
+    for (const each of [handler, host.handler(), host.handler()]) assert.equal(await each.get("/a", PAGE), null);
+    await handler.set("/a", appPage("a"), hour);
+    assert.equal(daemon.frames("set").at(-1)?.leaseToken, 9n);
+    await until("they are given back", () => daemon.frames("release").length === 2);
+    const released = daemon
+      .frames("release")
+      .map(({ key, leaseToken, completed }) => [key?.name, leaseToken, completed]);
+    assert.deepEqual(released, [
+      ["/a", 5n, false],
+      ["/a", 7n, false],
+    ]);
   });
 
   test("an entry that is too large is not sent, its lease is given back, and one line tells", async (t) => {
