@@ -18,6 +18,9 @@ func (h *watch) told(c *client, r read, a answer) {
 		return
 	}
 	now := h.w.now()
+	if c.busy > r.at {
+		now = c.busy // the answer may have been judged then, and have lain there while the thread was busy
+	}
 	fresh := a.status == isrdv1.Status_STATUS_HIT
 	fetched := r.key.space == isrdv1.Space_SPACE_FETCH
 	if fetched {
