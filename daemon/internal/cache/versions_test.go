@@ -1,6 +1,7 @@
 package cache_test
 
 import (
+	"math"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -100,20 +101,76 @@ func TestWritesWithoutALeaseHaveVersionsOfTheirOwn(t *testing.T) {
 	}
 }
 
-// A render that began after a revalidation that is owed is served, also where an entry from before is there.
-func TestWhatIsRenderedAfterWhatIsOwedIsServed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t, false)
-		f.run()
-		f.set(f.get(cache.GetRequest{}), entry("old", "products"))
-		time.Sleep(10 * time.Millisecond)
-		f.away(cache.ErrUnavailable)
-		f.revalidate(tag.Revalidation{Tag: "products"})
-		miss := f.get(cache.GetRequest{})
-		f.want(miss, cache.Miss, cache.StoreUnavailable, false, "")
-		if got := f.set(miss, entry("new", "products")); got != cache.Accepted {
-			t.Errorf("set: %v", got)
+func TestOlderVersionNeverReplacesANewerOne(t *testing.T) {
+	for _, embedded := range []bool{true, false} {
+		bubble(t, embedded, func(f *fixture) {
+			slow := f.get(cache.GetRequest{})
+			time.Sleep(31 * time.Second) // its lease has run out
+			fast := f.get(cache.GetRequest{})
+			f.want(fast, cache.Miss, cache.Absent, true, "")
+			f.set(fast, entry("new"))
+			if got := f.set(slow, entry("old")); got != cache.RefusedOlder {
+				f.t.Errorf("the write of the older lease: %v", got)
+			}
+			f.want(f.get(cache.GetRequest{}), cache.Hit, cache.NoReason, false, "new")
+		})
+	}
+}
+
+func TestVersionsAreOrderedAsText(t *testing.T) {
+	versions := []cache.Version{{}, {0, 0, 1}, {0, 1, 0}, {1, 0, 0}, {1, 2, 3}, {1, 2, 10}, {1, 16, 1}, {9, 1, 1 << 53}, {10, 0, 0}}
+	for i, v := range versions {
+		parsed, err := cache.ParseVersion(v.String())
+		if err != nil || parsed != v {
+			t.Errorf("%v is read back as %v, %v", v, parsed, err)
 		}
-		f.want(f.get(cache.GetRequest{}), cache.Hit, cache.StoreUnavailable, false, "new")
-	})
+		if i > 0 && (!versions[i-1].Less(v) || versions[i-1].String() >= v.String()) {
+			t.Errorf("%v is not before %v", versions[i-1], v)
+		}
+	}
+	for _, bad := range []string{"", "1.2.3", "x" + versions[0].String()[1:]} {
+		if _, err := cache.ParseVersion(bad); err == nil {
+			t.Errorf("%q was read as a version", bad)
+		}
+	}
+}
+
+func TestRenderOlderThanAnInvalidationIsRefused(t *testing.T) {
+	for _, embedded := range []bool{true, false} {
+		bubble(t, embedded, func(f *fixture) {
+			old := f.get(cache.GetRequest{})
+			f.revalidate(tag.Revalidation{Tag: "products"})
+			if got := f.set(old, entry("old", "products")); got != cache.RefusedInvalidated {
+				f.t.Errorf("the late write of an old render: %v", got)
+			}
+			// Its lease has ended with it: nobody waits for the TTL.
+			start := time.Now()
+			f.want(f.get(cache.GetRequest{}), cache.Miss, cache.Absent, true, "")
+			if time.Since(start) != 0 {
+				f.t.Error("the lease of the refused write was still held")
+			}
+		})
+	}
+}
+
+func TestVersionsThatNobodyCanHaveSeenAreRefused(t *testing.T) {
+	tests := map[string]func(tag.Position) cache.Version{
+		"a position of the future": func(p tag.Position) cache.Version { return cache.Version{Epoch: p.Epoch, Seq: math.MaxInt64, Token: 1} },
+		"an epoch of the future":   func(p tag.Position) cache.Version { return cache.Version{Epoch: p.Epoch + 1, Token: 1} },
+		"a token of the future":    func(p tag.Position) cache.Version { return cache.Version{Epoch: p.Epoch, Seq: p.Seq, Token: 1 << 52} },
+		"an epoch of the past":     func(tag.Position) cache.Version { return cache.Version{Epoch: 1, Seq: 1, Token: 1} },
+	}
+	for name, version := range tests {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, true, func(f *fixture) {
+				if got := f.write(cache.SetRequest{Entry: entry("bad", "t"), Base: version(f.position())}); got != cache.RefusedInvalidated {
+					f.t.Errorf("it is %v", got)
+				}
+				miss := f.get(cache.GetRequest{})
+				f.want(miss, cache.Miss, cache.Absent, true, "")
+				f.set(miss, entry("good", "t"))
+				f.want(f.get(cache.GetRequest{}), cache.Hit, cache.NoReason, false, "good")
+			})
+		})
+	}
 }
