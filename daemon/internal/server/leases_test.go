@@ -184,3 +184,57 @@ func refused(f *isrdv1.SessionResponse) error {
 	}
 	return nil
 }
+
+func TestEndOfASessionFreesItsLeases(t *testing.T) {
+	d := start(t, server.Config{})
+	a, b := d.open("shop"), d.open("shop")
+	a.get(&isrdv1.GetRequest{Key: route("/p/1")})
+	id := b.sendGet(&isrdv1.GetRequest{Key: route("/p/1")})
+	b.recv() // waiting
+	begin := time.Now()
+	a.cancel()
+	got := b.answer(id).GetGet()
+	if got.GetLease().GetToken() == 0 {
+		t.Errorf("got %v, want the lease of the session that ended", got)
+	}
+	if waited := time.Since(begin); waited > 5*time.Second {
+		t.Errorf("granted after %v; that is the TTL, not the end of the session", waited)
+	}
+}
+
+func TestCancelledGetLeavesNoLease(t *testing.T) {
+	d := start(t, server.Config{})
+	a, b := d.open("shop"), d.open("shop")
+	miss := a.get(&isrdv1.GetRequest{Key: route("/p/1")})
+	id := b.sendGet(&isrdv1.GetRequest{Key: route("/p/1")})
+	b.recv() // waiting
+	b.send(&isrdv1.SessionRequest{Id: id, Frame: &isrdv1.SessionRequest_Cancel{Cancel: &isrdv1.Cancel{}}})
+	if got := b.answer(id).GetRefusal(); codes.Code(got.GetCode()) != codes.Canceled {
+		t.Errorf("the cancelled get was answered by %v", got)
+	}
+	id = a.id()
+	a.send(&isrdv1.SessionRequest{Id: id, Frame: &isrdv1.SessionRequest_Release{Release: &isrdv1.ReleaseRequest{Key: route("/p/1"), LeaseToken: miss.GetLease().GetToken()}}})
+	if !a.answer(id).GetRelease().GetReleased() {
+		t.Error("the holder could not release its lease")
+	}
+	if got := a.get(&isrdv1.GetRequest{Key: route("/p/1")}); got.GetLease().GetToken() == 0 {
+		t.Errorf("after the release: %v", got)
+	}
+}
+
+func TestLeasesAreRenewedWhileTheSessionLives(t *testing.T) {
+	d := start(t, server.Config{LeaseMax: time.Minute})
+	s := d.open("shop")
+	s.get(&isrdv1.GetRequest{Key: route("/p")})
+	d.renewals.await(t, leaseTTL)
+}
+
+func TestLeasesAreNotRenewedBeyondTheirLimit(t *testing.T) {
+	d := start(t, server.Config{LeaseMax: time.Millisecond})
+	a, b := d.open("shop"), d.open("shop")
+	a.get(&isrdv1.GetRequest{Key: route("/p")})
+	begin := time.Now()
+	if got := b.get(&isrdv1.GetRequest{Key: route("/p")}); got.GetLease().GetToken() == 0 || time.Since(begin) < leaseTTL/2 {
+		t.Errorf("after %v: %v", time.Since(begin), got)
+	}
+}
