@@ -72,6 +72,35 @@ func TestWriteWithoutAGetIsNotNewerThanWhatIsOwed(t *testing.T) {
 	})
 }
 
+// While a revalidation that is owed does not hold yet, clients read what they hold, and put it into what they render.
+func TestWhatIsRenderedBeforeWhatIsOwedHoldsIsNotNewer(t *testing.T) {
+	bubble(t, false, func(f *fixture) {
+		f.run()
+		f.get(cache.GetRequest{NoLease: true})
+		f.away(cache.ErrUnavailable)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			f.revalidate(tag.Revalidation{Tag: "products"})
+		}()
+		time.Sleep(cache.Bound / 4)
+		between := f.get(cache.GetRequest{})
+		select {
+		case <-done:
+			f.t.Fatal("clients may still serve what they hold")
+		default:
+		}
+		if got := f.set(between, entry("with what the near cache had", "products")); got != cache.RefusedInvalidated {
+			f.t.Errorf("rendered before it held: %v", got)
+		}
+		<-done
+		time.Sleep(10 * time.Millisecond)
+		if got := f.set(f.get(cache.GetRequest{}), entry("new", "products")); got != cache.Accepted {
+			f.t.Errorf("rendered after: %v", got)
+		}
+	})
+}
+
 // kept is an outbox that outlives a cache.
 type kept map[string][]tag.Mark
 
@@ -170,6 +199,7 @@ func TestWhatIsRenderedAfterWhatIsOwedIsServed(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 		f.away(cache.ErrUnavailable)
 		f.revalidate(tag.Revalidation{Tag: "products"})
+		time.Sleep(10 * time.Millisecond)
 		miss := f.get(cache.GetRequest{})
 		f.want(miss, cache.Miss, cache.StoreUnavailable, false, "")
 		if got := f.set(miss, entry("new", "products")); got != cache.Accepted {
