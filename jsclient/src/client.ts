@@ -12,7 +12,7 @@ import {
   toUnchanged,
   type Write,
 } from "./calls.js";
-import { type Counters, newCounters } from "./counters.js";
+import { type Counters, countAnswer, countFailure, newCounters } from "./counters.js";
 import { IsrdError, messageOf, RefusedError } from "./errors.js";
 import type { Fallback } from "./fallback.js";
 import { type GetResponse, Outcome, Reason, type SetResponse, Status } from "./gen/isrd/v1/cache_pb.js";
@@ -85,10 +85,10 @@ export class Client {
     try {
       answer = await this.#ask(read, localSeq);
     } catch (error) {
-      this.#count(error);
+      this.#failed(error);
       answer = this.#session.state === "ready" ? this.#without(read, localSeq) : this.#fromFallback(read, localSeq);
     }
-    this.#countAnswer(answer);
+    countAnswer(this.counters, answer.status);
     return answer;
   }
 
@@ -149,7 +149,7 @@ export class Client {
       // Refused as older: somebody has written meanwhile, and that is what is read then.
       if (outcome !== Outcome.ACCEPTED && outcome !== Outcome.REFUSED_OLDER) return undefined;
     } catch (error) {
-      this.#count(error);
+      this.#failed(error);
       return undefined;
     }
     this.counters.planted += 1;
@@ -211,7 +211,7 @@ export class Client {
       const entry = await this.#bodies.fetch(plain, response);
       return { ...answer, entry, ...toFill(read, { ...response, entry }, asked) };
     } catch (error) {
-      this.#count(error);
+      this.#failed(error);
       return { ...MISS, ...(render ? { render } : {}) };
     }
   }
@@ -279,7 +279,7 @@ export class Client {
 
   /** A write that was sent and not answered may yet be done, and end its lease; any other never will. */
   #failedWrite(key: EntryKey, lease: Lease | undefined, error: unknown): void {
-    this.#count(error);
+    this.#failed(error);
     const refused = error instanceof RefusedError; // and so will be the next one: nobody needs to wait for it
     if (!(error instanceof IsrdError && error.code === "timeout")) this.#giveBack(lease, refused);
     if (!refused) return;
@@ -331,21 +331,12 @@ export class Client {
     return this.#renders.open({ key, begin, base: undefined, lease: undefined, localSeq });
   }
 
-  #count(error: unknown): void {
+  #failed(error: unknown): void {
+    countFailure(this.counters, error);
     const code = error instanceof IsrdError ? error.code : undefined;
-    if (code === "timeout") this.counters.timeouts += 1;
-    else if (code === "unavailable") this.counters.unavailable += 1;
-    else if (code === "overloaded") this.counters.overloads += 1;
-    else if (code === "unreadable" || code === undefined) this.counters.unreadable += 1;
     if (code === "refused" || code === "unreadable" || code === undefined) {
       this.#log.warnSeldom("call", `a call failed: ${messageOf(error)}`);
     }
-  }
-
-  #countAnswer({ status }: Answer): void {
-    if (status === Status.HIT) this.counters.hits += 1;
-    else if (status === Status.STALE) this.counters.stales += 1;
-    else this.counters.misses += 1;
   }
 }
 

@@ -1,3 +1,6 @@
+import { IsrdError } from "./errors.js";
+import { Status } from "./gen/isrd/v1/cache_pb.js";
+
 /** What this process has counted since it started. */
 export interface Counters {
   /** Reads that were asked for. */
@@ -53,4 +56,20 @@ export function newCounters(): Counters {
     overloads: 0,
     unreadable: 0,
   };
+}
+
+/** A read was answered. */
+export function countAnswer(counters: Counters, status: Status): void {
+  if (status === Status.HIT) counters.hits += 1;
+  else if (status === Status.STALE) counters.stales += 1;
+  else counters.misses += 1;
+}
+
+/** A call failed. */
+export function countFailure(counters: Counters, error: unknown): void {
+  const code = error instanceof IsrdError ? error.code : undefined;
+  if (code === "timeout") counters.timeouts += 1;
+  else if (code === "unavailable") counters.unavailable += 1;
+  else if (code === "overloaded") counters.overloads += 1;
+  else if (code === "unreadable" || code === undefined) counters.unreadable += 1;
 }

@@ -15,7 +15,7 @@ const ALLOWED: Record<string, string[]> = {
   version: [],
   errors: [],
   log: [],
-  counters: [],
+  counters: ["errors", "gen"],
   deadline: [],
   backoff: [],
   heartbeat: [],

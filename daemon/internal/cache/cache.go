@@ -55,6 +55,7 @@ type Cache struct {
 	metrics       *metrics
 	flights       flights
 	writer        *writer
+	tokens        *tokens
 
 	mu   sync.Mutex
 	apps map[string]*app
@@ -78,6 +79,7 @@ func New(cfg Config) *Cache {
 		publisher:     cfg.Publisher,
 		log:           cfg.Logger,
 		writer:        newWriter(cfg.QueueBytes),
+		tokens:        newTokens(),
 		apps:          make(map[string]*app),
 		begun:         make(chan *app, maxApps),
 	}

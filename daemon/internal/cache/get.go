@@ -240,23 +240,24 @@ func (q *query) serve(e *Entry, v verdict) Answer {
 		Status:    Hit,
 		Entry:     e,
 		Age:       e.Age(now),
-		Base:      Version{v.asOf.Epoch, v.asOf.Seq, lease.NextToken(e.Version.Token, now)},
+		Base:      Version{v.asOf.Epoch, v.asOf.Seq, q.c.tokens.next(e.Version.Token, now)},
 		AsOf:      v.asOf,
 		Unchanged: q.Held == e.Version,
 	}
 }
 
-// old answers with an entry that is stale, or with a miss.
-func (q *query) old(e *Entry, v verdict, token uint64) Answer {
+// old answers with an entry that is stale, or with a miss, when r is how it stands with the lease.
+func (q *query) old(e *Entry, v verdict, r Reading) Answer {
 	now := q.c.store.Now()
-	a := Answer{Status: Miss, Reason: v.reason, AsOf: v.asOf}
+	var previous uint64
 	if e != nil {
-		token = max(token, e.Version.Token+1)
+		previous = e.Version.Token
 	}
-	if token == 0 {
-		token = lease.NextToken(0, now)
+	token := max(r.Token, previous+1)
+	if !r.Granted {
+		token = q.c.tokens.next(max(r.Token, previous), now)
 	}
-	a.Base = Version{v.asOf.Epoch, v.asOf.Seq, token}
+	a := Answer{Status: Miss, Reason: v.reason, Base: Version{v.asOf.Epoch, v.asOf.Seq, token}, AsOf: v.asOf}
 	if e != nil && v.freshness != tag.Expired {
 		a.Status, a.Entry, a.Age, a.Unchanged = Stale, e, e.Age(now), q.Held == e.Version
 	}
@@ -264,14 +265,14 @@ func (q *query) old(e *Entry, v verdict, token uint64) Answer {
 }
 
 func (q *query) win(e *Entry, v verdict, r Reading) Answer {
-	a := q.old(e, v, r.Token)
+	a := q.old(e, v, r)
 	a.Lease = lease.Lease{Key: string(q.id), Token: r.Token, Holder: q.Holder, TTL: r.Left}
 	q.c.metrics.leases.WithLabelValues(q.Key.Space.String(), a.Status.String()).Inc()
 	return a
 }
 
 func (q *query) lose(e *Entry, v verdict, r Reading) (Answer, bool) {
-	a := q.old(e, v, r.Token)
+	a := q.old(e, v, r)
 	a.LeaseLeft = r.Left
 	if r.Uncacheable && a.Status == Miss {
 		a.Reason = Uncacheable
@@ -285,7 +286,7 @@ func (q *query) degrade(e *Entry, v verdict) Answer {
 	if -q.app.vouching.left() > q.c.config.MaxOutageAge {
 		e = nil
 	}
-	a := q.old(e, v, 0)
+	a := q.old(e, v, Reading{})
 	if e != nil && v.freshness == tag.Fresh && !q.OnDemand {
 		a = q.serve(e, v)
 	}

@@ -22,7 +22,7 @@ type owed struct {
 // token, which is a time.
 type owedMark struct {
 	tag.Mark
-	token  uint64 // content with a smaller one is older
+	token  uint64 // content with a smaller one is older, or may have been made of what is
 	serial uint64
 }
 
@@ -34,8 +34,8 @@ var errOwed = fmt.Errorf("%w, and %d tags wait for it already", ErrUnavailable, 
 
 func (o *owed) empty() bool { return len(o.marks) == 0 }
 
-// add marks tags at now, in milliseconds by the store's clock: all, or none.
-func (o *owed) add(marks []tag.Mark, now int64) error {
+// add marks tags, all or none. They hold from then on, in milliseconds by the store's clock.
+func (o *owed) add(marks []tag.Mark, from int64) error {
 	if len(o.marks)+len(marks) > maxOwed {
 		return errOwed
 	}
@@ -43,7 +43,7 @@ func (o *owed) add(marks []tag.Mark, now int64) error {
 		o.marks = make(map[string]owedMark)
 	}
 	for _, mark := range marks {
-		m := owedMark{Mark: mark, token: lease.NextToken(0, now+1), serial: o.marks[mark.Tag].serial + 1}
+		m := owedMark{Mark: mark, token: lease.NextToken(0, from+1), serial: o.marks[mark.Tag].serial + 1}
 		if was, ok := o.marks[mark.Tag]; ok && m.Soft {
 			m.Soft = was.Soft
 			m.ExpireAt = min(m.ExpireAt, was.ExpireAt)
@@ -101,7 +101,7 @@ func (o *owed) paid(serials map[string]uint64) {
 }
 
 // owe keeps revalidations for when the store is back. They hold here when it returns: clients may serve by themselves what
-// they hold until the last proof is over, and get no other while something is owed.
+// they hold, and make other content of it, until the last proof is over, and get no other while something is owed.
 func (a *app) owe(ctx context.Context, rs []tag.Revalidation) error {
 	now := a.cache.store.Now()
 	marks := make([]tag.Mark, len(rs))
@@ -109,15 +109,19 @@ func (a *app) owe(ctx context.Context, rs []tag.Revalidation) error {
 		marks[i] = r.MarkAt(now)
 	}
 	a.mu.Lock()
-	err := a.owed.add(marks, now)
+	a.vouching.owing.Store(true) // so that what is left does not become more
+	left := max(a.vouching.left(), 0)
+	err := a.owed.add(marks, now+left.Milliseconds())
 	if err == nil {
 		err = a.keepOwed()
+	} else {
+		a.vouching.owing.Store(!a.owed.empty())
 	}
 	a.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	timer := time.NewTimer(a.vouching.left())
+	timer := time.NewTimer(left)
 	defer timer.Stop()
 	select {
 	case <-timer.C:

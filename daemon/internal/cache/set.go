@@ -48,7 +48,7 @@ func (c *Cache) Set(ctx context.Context, r SetRequest) (Outcome, Version, error)
 	e.Created = c.store.Now()
 	begun := begunAt(r)
 	if begun == 0 && a.vouching.owing.Load() {
-		e.Version.Token = 1 // to whoever reads it with a tag that is owed, it is older than that
+		e.Version.Token = c.tokens.old() // to whoever reads it with a tag that is owed, it is older than that
 	}
 	w := write{entry: &e, id: e.Key.ID(), begun: begun, options: WriteOptions{Lease: r.Lease, OnlyIfAbsent: r.OnlyIfAbsent, Created: r.BuiltAt}}
 	outcome := c.admit(ctx, a, w, r.Durable)
@@ -72,7 +72,7 @@ func (c *Cache) writeVersion(r SetRequest) Version {
 		v = Version{Epoch: r.Position.Epoch, Seq: r.Position.Seq}
 	}
 	if v.Token == 0 {
-		v.Token = lease.NextToken(0, c.store.Now())
+		v.Token = c.tokens.next(0, c.store.Now())
 	}
 	return v
 }

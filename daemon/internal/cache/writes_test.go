@@ -2,14 +2,12 @@ package cache_test
 
 import (
 	"context"
-	"fmt"
-	"math"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/isrd/isrd/daemon/internal/cache"
@@ -17,25 +15,6 @@ import (
 	"github.com/isrd/isrd/daemon/internal/memstore"
 	"github.com/isrd/isrd/daemon/internal/tag"
 )
-
-// position is where the log of the fixture's app stands.
-func (f *fixture) position() tag.Position {
-	f.t.Helper()
-	p, err := f.Position(f.t.Context(), "shop")
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	return p
-}
-
-func (f *fixture) write(r cache.SetRequest) cache.Outcome {
-	f.t.Helper()
-	outcome, _, err := f.Set(f.t.Context(), r)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	return outcome
-}
 
 func TestRefusedWriteLeavesWhatIsThere(t *testing.T) {
 	for _, embedded := range []bool{true, false} {
@@ -112,28 +91,6 @@ func TestBuildOutput(t *testing.T) {
 	}
 }
 
-func TestVersionsThatNobodyCanHaveSeenAreRefused(t *testing.T) {
-	tests := map[string]func(tag.Position) cache.Version{
-		"a position of the future": func(p tag.Position) cache.Version { return cache.Version{Epoch: p.Epoch, Seq: math.MaxInt64, Token: 1} },
-		"an epoch of the future":   func(p tag.Position) cache.Version { return cache.Version{Epoch: p.Epoch + 1, Token: 1} },
-		"a token of the future":    func(p tag.Position) cache.Version { return cache.Version{Epoch: p.Epoch, Seq: p.Seq, Token: 1 << 52} },
-		"an epoch of the past":     func(tag.Position) cache.Version { return cache.Version{Epoch: 1, Seq: 1, Token: 1} },
-	}
-	for name, version := range tests {
-		t.Run(name, func(t *testing.T) {
-			bubble(t, true, func(f *fixture) {
-				if got := f.write(cache.SetRequest{Entry: entry("bad", "t"), Base: version(f.position())}); got != cache.RefusedInvalidated {
-					f.t.Errorf("it is %v", got)
-				}
-				miss := f.get(cache.GetRequest{})
-				f.want(miss, cache.Miss, cache.Absent, true, "")
-				f.set(miss, entry("good", "t"))
-				f.want(f.get(cache.GetRequest{}), cache.Hit, cache.NoReason, false, "good")
-			})
-		})
-	}
-}
-
 func TestDescriptionIsBoundedToo(t *testing.T) {
 	bubble(t, true, func(f *fixture) {
 		e := entry("x")
@@ -194,137 +151,67 @@ func TestAcknowledgedWriteOutlivesAnOutageOfTheStore(t *testing.T) {
 	})
 }
 
-// deaf is a log that cannot be followed at first.
-type deaf struct {
-	cache.Log
-	delay time.Duration
-
-	mu       sync.Mutex
-	follower cache.Follower
-	calls    int
-}
-
-func (d *deaf) Follow(ctx context.Context, _ string, f cache.Follower) error {
-	d.mu.Lock()
-	d.follower = f
-	d.calls++
-	d.mu.Unlock()
-	select {
-	case <-time.After(d.delay):
-	case <-ctx.Done():
-	}
-	return cache.ErrUnavailable
-}
-
-// hear is what the store does when it has succeeded after all.
-func (d *deaf) hear(ctx context.Context, app string) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.Log.Follow(ctx, app, d.follower)
-}
-
-// island is a cache whose store is away from the start.
-func island(t *testing.T) (*fixture, *deaf) {
-	f := newFixture(t, false)
-	memory, err := cache.NewMemory(64 << 20)
-	if err != nil {
-		t.Fatal(err)
-	}
-	log := &deaf{Log: f.store, delay: 150 * time.Millisecond}
-	f.flaky.breakWith(cache.ErrUnavailable)
-	f.Cache = cache.New(cache.Config{Store: f.flaky, Log: log, Memory: memory, Publisher: new(hub.Hub), Registerer: prometheus.NewRegistry()})
-	return f, log
-}
-
-func TestWhatBeganWithoutTheLogIsNotServedWithIt(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f, log := island(t)
-		begin := f.position() // what the session's welcome says, and a request begins with
-		if begin.Epoch != 0 {
-			t.Fatalf("an island is at %v", begin)
+func TestTooLargeEntryIsRefusedAndFreesItsLease(t *testing.T) {
+	bubble(t, true, func(f *fixture) {
+		a := f.get(cache.GetRequest{})
+		e := entry("")
+		e.Parts = [][]byte{make([]byte, 2<<20)}
+		if got := f.set(a, e); got != cache.RefusedTooLarge {
+			f.t.Errorf("got %v", got)
 		}
-		f.write(cache.SetRequest{Entry: entry("first", "t"), Position: begin})
-		f.want(f.get(cache.GetRequest{}), cache.Hit, cache.NoReason, false, "first")
-		f.flaky.breakWith(nil)
-		if err := log.hear(t.Context(), "shop"); err != nil {
-			t.Fatal(err)
-		}
-		f.revalidate(tag.Revalidation{Tag: "t"})
-		if got := f.write(cache.SetRequest{Entry: entry("rendered before the revalidation", "t"), Position: begin}); got != cache.RefusedInvalidated {
-			t.Errorf("its late write: %v", got)
-		}
-		if a := f.get(cache.GetRequest{}); a.Status != cache.Miss {
-			t.Errorf("got %v with %q", a.Status, a.Entry.Parts[0])
+		start := time.Now()
+		f.want(f.get(cache.GetRequest{}), cache.Miss, cache.Absent, true, "")
+		if time.Since(start) != 0 {
+			f.t.Error("its lease was still held")
 		}
 	})
 }
 
-func TestLogThatDoesNotAnswerIsAskedOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f, log := island(t)
-		begin := time.Now()
-		var all sync.WaitGroup
-		for i := range 20 {
-			all.Go(func() {
-				k := home
-				k.Name = fmt.Sprint("/", i)
-				f.want(f.get(cache.GetRequest{Key: k}), cache.Miss, cache.StoreUnavailable, false, "")
-			})
+func TestWriteIsAcknowledgedBeforeTheStoreHasIt(t *testing.T) {
+	bubble(t, false, func(f *fixture) {
+		ctx, stop := context.WithCancel(f.t.Context())
+		done := make(chan error, 1)
+		go func() { done <- f.Run(ctx) }()
+		gate, began := make(chan struct{}), make(chan struct{}, 1)
+		f.flaky.write = func(e *cache.Entry) (bool, error) {
+			began <- struct{}{}
+			<-gate
+			return f.store.Write(f.t.Context(), e, cache.WriteOptions{})
 		}
-		all.Wait()
-		if d := time.Since(begin); d > log.delay || log.calls != 1 {
-			t.Errorf("20 reads took %v and %d questions", d, log.calls)
+		if got := f.set(f.get(cache.GetRequest{}), entry("one")); got != cache.Accepted {
+			f.t.Fatalf("set: %v", got)
 		}
-	})
-}
-
-func TestAppsAreBounded(t *testing.T) {
-	f := newFixture(t, true)
-	var err error
-	for i := 0; i < 1000 && err == nil; i++ {
-		_, err = f.Position(t.Context(), fmt.Sprint("app-", i))
-	}
-	if err == nil || !strings.Contains(err.Error(), "--app") {
-		t.Errorf("1000 apps: %v", err)
-	}
-}
-
-// fragile panics at its first read.
-type fragile struct {
-	cache.Store
-	entered, goOn chan struct{}
-	once          sync.Once
-}
-
-func (s *fragile) Read(ctx context.Context, k cache.Key, opt cache.ReadOptions) (cache.Reading, error) {
-	s.once.Do(func() {
-		close(s.entered)
-		<-s.goOn
-		panic("a bug")
-	})
-	return s.Store.Read(ctx, k, opt)
-}
-
-func TestPanicGivesTheTurnToTheNext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t, true)
-		s := &fragile{Store: f.store, entered: make(chan struct{}), goOn: make(chan struct{})}
-		f.Cache = cache.New(cache.Config{
-			Store: s, Log: f.store, Memory: f.store.Memory(), Embedded: true, Publisher: new(hub.Hub), Registerer: prometheus.NewRegistry(),
-		})
-		panicked := make(chan any, 1)
-		go func() {
-			defer func() { panicked <- recover() }()
-			f.get(cache.GetRequest{})
-		}()
-		<-s.entered
-		next := make(chan cache.Answer, 1)
-		go func() { next <- f.get(cache.GetRequest{}) }()
+		<-began
+		f.want(f.get(cache.GetRequest{}), cache.Hit, cache.NoReason, false, "one")
+		stop() // an acknowledged write is finished although the daemon stops
 		synctest.Wait()
-		close(s.goOn)
-		if p := <-panicked; p == nil {
-			t.Error("it did not panic")
+		close(gate)
+		if err := <-done; err != nil {
+			f.t.Error(err)
 		}
-		f.want(<-next, cache.Miss, cache.Absent, true, "")
+		r, err := f.store.Read(f.t.Context(), home, cache.ReadOptions{})
+		if err != nil || r.Entry == nil {
+			f.t.Fatalf("the store has %v, %v", r.Entry, err)
+		}
+		if diff := cmp.Diff([][]byte{[]byte("one")}, r.Entry.Parts); diff != "" {
+			f.t.Error(diff)
+		}
+	})
+}
+
+func TestOwnCopyIsDroppedIfTheStoreRefusesIt(t *testing.T) {
+	bubble(t, false, func(f *fixture) {
+		mine := f.get(cache.GetRequest{})
+		// Another daemon, whose lease is newer, writes first.
+		theirs := entry("theirs")
+		theirs.Version = cache.Version{Epoch: mine.Base.Epoch, Seq: mine.Base.Seq, Token: mine.Base.Token + 1}
+		if ok, err := f.store.Write(f.t.Context(), &theirs, cache.WriteOptions{}); !ok || err != nil {
+			f.t.Fatal(ok, err)
+		}
+		outcome, _, err := f.Set(f.t.Context(), cache.SetRequest{Entry: entry("mine"), Base: mine.Base, Lease: mine.Lease.Token, Durable: true})
+		if outcome != cache.RefusedOlder || err != nil {
+			f.t.Errorf("durable set: %v, %v", outcome, err)
+		}
+		f.want(f.get(cache.GetRequest{}), cache.Hit, cache.NoReason, false, "theirs")
 	})
 }

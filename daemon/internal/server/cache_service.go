@@ -12,11 +12,11 @@ import (
 type cacheService struct {
 	isrdv1.UnsafeCacheServiceServer
 	calls
-	hub     *hub.Hub
-	config  Config
-	metrics *metrics
-	working working
-	log     *slog.Logger
+	hub      *hub.Hub
+	config   Config
+	metrics  *metrics
+	sessions sessions
+	log      *slog.Logger
 }
 
 var _ isrdv1.CacheServiceServer = (*cacheService)(nil)
@@ -30,12 +30,13 @@ func (s *cacheService) Get(ctx context.Context, r *isrdv1.GetRequest) (*isrdv1.G
 	return out, statusOf(err).Err()
 }
 
-// Set implements CacheService.
+// Set implements CacheService. A large page is written beside its process's session, which has the lease.
 func (s *cacheService) Set(ctx context.Context, r *isrdv1.SetRequest) (*isrdv1.SetResponse, error) {
-	out, err := s.set(ctx, unary, r)
-	if err == nil {
-		s.working.wrote(r, out)
+	if ss := s.sessions.holding(r.GetKey(), r.GetLeaseToken()); ss != nil {
+		out, err := ss.store(ctx, unary, r)
+		return out, statusOf(err).Err()
 	}
+	out, err := s.set(ctx, unary, r)
 	return out, statusOf(err).Err()
 }
 

@@ -145,14 +145,24 @@ func (ss *session) get(ctx context.Context, id uint64, r *isrdv1.GetRequest) (*i
 }
 
 func (ss *session) set(ctx context.Context, r *isrdv1.SetRequest) (*isrdv1.SessionResponse, error) {
+	// An acknowledged write outlives the session; only the acknowledgement can be cancelled.
+	out, err := ss.store(context.WithoutCancel(ctx), ss.who, r)
+	if err != nil {
+		return nil, err
+	}
+	return &isrdv1.SessionResponse{Frame: &isrdv1.SessionResponse_Set{Set: out}}, nil
+}
+
+// store is a set of the session's process, through the session or beside it: it may end a lease of the session, and belong
+// to its jobs.
+func (ss *session) store(ctx context.Context, who caller, r *isrdv1.SetRequest) (*isrdv1.SetResponse, error) {
 	if ss.working() {
 		r.Durable = true // it may be the write that ends a job, which then is in the store
 	}
 	if r.GetBuiltAtMs() == 0 { // with build output that is refused, the lease goes on
 		ss.use(r.GetKey(), r.GetLeaseToken())
 	}
-	// An acknowledged write outlives the session; only the acknowledgement can be cancelled.
-	out, err := ss.service.set(context.WithoutCancel(ctx), ss.who, r)
+	out, err := ss.service.set(ctx, who, r)
 	if err != nil {
 		return nil, err
 	}
@@ -160,7 +170,7 @@ func (ss *session) set(ctx context.Context, r *isrdv1.SetRequest) (*isrdv1.Sessi
 	if endsLease(r, out.GetOutcome()) {
 		ss.forget(r.GetKey(), r.GetLeaseToken())
 	}
-	return &isrdv1.SessionResponse{Frame: &isrdv1.SessionResponse_Set{Set: out}}, nil
+	return out, nil
 }
 
 // endsLease reports whether the lease of a set is over. Without the store's word it may still be there; and what a build

@@ -3,10 +3,8 @@ package server
 import (
 	"context"
 	"fmt"
-	"sync"
 
 	isrdv1 "github.com/isrd/isrd/daemon/gen/isrd/v1"
-	"github.com/isrd/isrd/daemon/internal/cache"
 	"github.com/isrd/isrd/daemon/internal/queue"
 )
 
@@ -96,7 +94,6 @@ func (ss *session) begin(j *openJob) uint64 {
 	}
 	ss.jobs.last++
 	ss.jobs.open[ss.jobs.last] = j
-	ss.service.working.add(ss)
 	return ss.jobs.last
 }
 
@@ -104,9 +101,6 @@ func (ss *session) end(frame uint64) {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
 	delete(ss.jobs.open, frame)
-	if len(ss.jobs.open) == 0 {
-		ss.service.working.remove(ss)
-	}
 }
 
 // answered ends the wait for a job, once.
@@ -146,49 +140,5 @@ func (ss *session) wrote(r *isrdv1.SetRequest, out *isrdv1.SetResponse) {
 			j.writes = append(j.writes[:0:0], j.writes[1:]...)
 		}
 		j.writes = append(j.writes, w)
-	}
-}
-
-// holds reports whether the session has the lease with that token.
-func (ss *session) holds(id cache.ID, token uint64) bool {
-	ss.mu.Lock()
-	defer ss.mu.Unlock()
-	return token != 0 && ss.leases.keys[id].token == token
-}
-
-// working are the sessions whose processes work on jobs. A large page is written beside its session, by a unary call: it is
-// the process's that has the lease. The zero value is ready.
-type working struct {
-	mu       sync.Mutex
-	sessions map[*session]struct{}
-}
-
-func (w *working) add(ss *session) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.sessions == nil {
-		w.sessions = make(map[*session]struct{})
-	}
-	w.sessions[ss] = struct{}{}
-}
-
-func (w *working) remove(ss *session) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	delete(w.sessions, ss)
-}
-
-// wrote notes a write that came beside the sessions.
-func (w *working) wrote(r *isrdv1.SetRequest, out *isrdv1.SetResponse) {
-	w.mu.Lock()
-	var sessions []*session
-	for ss := range w.sessions {
-		sessions = append(sessions, ss)
-	}
-	w.mu.Unlock()
-	for _, ss := range sessions {
-		if k, err := ss.who.key(r.GetKey()); err == nil && ss.holds(k.ID(), r.GetLeaseToken()) {
-			ss.wrote(r, out)
-		}
 	}
 }

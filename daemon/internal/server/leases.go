@@ -28,8 +28,7 @@ type leases struct {
 	sweepAt int
 }
 
-// sweepFrom is how many leases are kept without a look at which of them are over: their writes may have come beside the
-// session, as large ones do.
+// sweepFrom is how many leases are kept without a look at which of them are over: the store may not have taken their writes.
 const sweepFrom = 1024
 
 func (l *leases) add(h held) {

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -123,5 +124,117 @@ func TestRefusedBuildOutputLeavesTheLease(t *testing.T) {
 	a.cancel()
 	if got := b.answer(id).GetGet(); got.GetLease().GetToken() == 0 || time.Since(begin) > 5*time.Second {
 		t.Errorf("after %v: %v; want the lease of the session that ended", time.Since(begin), got)
+	}
+}
+
+// TestLeaseOfWhoIsDoneIsNotRenewed: whoever has written, or given up, needs it no longer, whether or not the store could
+// be told, and whether or not it came through the session.
+func TestLeaseOfWhoIsDoneIsNotRenewed(t *testing.T) {
+	rewrite := func(k *isrdv1.Key, miss *isrdv1.GetResponse) *isrdv1.SetRequest {
+		return &isrdv1.SetRequest{Key: k, RewriteOf: miss.GetBase(), RetryAfterMs: 1, LeaseToken: miss.GetLease().GetToken()}
+	}
+	tests := map[string]struct {
+		key  string
+		ends func(d *daemon, s *session, miss *isrdv1.GetResponse) error
+	}{
+		"a release that fails": {"/away", func(_ *daemon, s *session, miss *isrdv1.GetResponse) error {
+			id := s.id()
+			s.send(&isrdv1.SessionRequest{Id: id, Frame: &isrdv1.SessionRequest_Release{Release: &isrdv1.ReleaseRequest{
+				Key: route("/away"), LeaseToken: miss.GetLease().GetToken(),
+			}}})
+			return refused(s.answer(id))
+		}},
+		"a set that fails": {"/away", func(_ *daemon, s *session, miss *isrdv1.GetResponse) error {
+			id := s.id()
+			s.send(&isrdv1.SessionRequest{Id: id, Frame: &isrdv1.SessionRequest_Set{Set: rewrite(route("/away"), miss)}})
+			return refused(s.answer(id))
+		}},
+		"a set beside the session that fails": {"/away", func(d *daemon, _ *session, miss *isrdv1.GetResponse) error {
+			_, err := d.client.Set(d.t.Context(), rewrite(besides(route("/away")), miss))
+			return err
+		}},
+		"a set beside the session": {"/large", func(d *daemon, _ *session, miss *isrdv1.GetResponse) error {
+			_, err := d.client.Set(d.t.Context(), &isrdv1.SetRequest{
+				Key: besides(route("/large")), Entry: page("x"), Base: miss.GetBase(), LeaseToken: miss.GetLease().GetToken(),
+			})
+			return err
+		}},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := start(t, server.Config{LeaseMax: time.Minute})
+			s := d.open("shop")
+			s.get(&isrdv1.GetRequest{Key: route("/held")})
+			miss := s.get(&isrdv1.GetRequest{Key: route(tc.key)})
+			if err := tc.ends(d, s, miss); (err != nil) != (tc.key == "/away") {
+				t.Fatal(err)
+			}
+			for one := d.renewals.next(t); one.key != "/held"; one = d.renewals.next(t) { // the newest lease is renewed first
+				t.Errorf("the lease of %s was to be renewed: %v", one.key, one.renewed)
+			}
+		})
+	}
+}
+
+// refused gives a refusal as an error.
+func refused(f *isrdv1.SessionResponse) error {
+	if r := f.GetRefusal(); r != nil {
+		return errors.New(r.GetMessage())
+	}
+	return nil
+}
+
+func TestEndOfASessionFreesItsLeases(t *testing.T) {
+	d := start(t, server.Config{})
+	a, b := d.open("shop"), d.open("shop")
+	a.get(&isrdv1.GetRequest{Key: route("/p/1")})
+	id := b.sendGet(&isrdv1.GetRequest{Key: route("/p/1")})
+	b.recv() // waiting
+	begin := time.Now()
+	a.cancel()
+	got := b.answer(id).GetGet()
+	if got.GetLease().GetToken() == 0 {
+		t.Errorf("got %v, want the lease of the session that ended", got)
+	}
+	if waited := time.Since(begin); waited > 5*time.Second {
+		t.Errorf("granted after %v; that is the TTL, not the end of the session", waited)
+	}
+}
+
+func TestCancelledGetLeavesNoLease(t *testing.T) {
+	d := start(t, server.Config{})
+	a, b := d.open("shop"), d.open("shop")
+	miss := a.get(&isrdv1.GetRequest{Key: route("/p/1")})
+	id := b.sendGet(&isrdv1.GetRequest{Key: route("/p/1")})
+	b.recv() // waiting
+	b.send(&isrdv1.SessionRequest{Id: id, Frame: &isrdv1.SessionRequest_Cancel{Cancel: &isrdv1.Cancel{}}})
+	if got := b.answer(id).GetRefusal(); codes.Code(got.GetCode()) != codes.Canceled {
+		t.Errorf("the cancelled get was answered by %v", got)
+	}
+	id = a.id()
+	a.send(&isrdv1.SessionRequest{Id: id, Frame: &isrdv1.SessionRequest_Release{Release: &isrdv1.ReleaseRequest{Key: route("/p/1"), LeaseToken: miss.GetLease().GetToken()}}})
+	if !a.answer(id).GetRelease().GetReleased() {
+		t.Error("the holder could not release its lease")
+	}
+	if got := a.get(&isrdv1.GetRequest{Key: route("/p/1")}); got.GetLease().GetToken() == 0 {
+		t.Errorf("after the release: %v", got)
+	}
+}
+
+func TestLeasesAreRenewedWhileTheSessionLives(t *testing.T) {
+	d := start(t, server.Config{LeaseMax: time.Minute})
+	s := d.open("shop")
+	s.get(&isrdv1.GetRequest{Key: route("/p")})
+	d.renewals.await(t, leaseTTL)
+}
+
+func TestLeasesAreNotRenewedBeyondTheirLimit(t *testing.T) {
+	d := start(t, server.Config{LeaseMax: time.Millisecond})
+	a, b := d.open("shop"), d.open("shop")
+	a.get(&isrdv1.GetRequest{Key: route("/p")})
+	begin := time.Now()
+	if got := b.get(&isrdv1.GetRequest{Key: route("/p")}); got.GetLease().GetToken() == 0 || time.Since(begin) < leaseTTL/2 {
+		t.Errorf("after %v: %v", time.Since(begin), got)
 	}
 }

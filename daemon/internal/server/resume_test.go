@@ -154,23 +154,6 @@ func TestStoppingDaemonKeepsLeasesForAWhile(t *testing.T) {
 	}
 }
 
-func TestLeasesAreRenewedWhileTheSessionLives(t *testing.T) {
-	d := start(t, server.Config{LeaseMax: time.Minute})
-	s := d.open("shop")
-	s.get(&isrdv1.GetRequest{Key: route("/p")})
-	d.renewals.await(t, leaseTTL)
-}
-
-func TestLeasesAreNotRenewedBeyondTheirLimit(t *testing.T) {
-	d := start(t, server.Config{LeaseMax: time.Millisecond})
-	a, b := d.open("shop"), d.open("shop")
-	a.get(&isrdv1.GetRequest{Key: route("/p")})
-	begin := time.Now()
-	if got := b.get(&isrdv1.GetRequest{Key: route("/p")}); got.GetLease().GetToken() == 0 || time.Since(begin) < leaseTTL/2 {
-		t.Errorf("after %v: %v", time.Since(begin), got)
-	}
-}
-
 func TestCompletedRendersWithoutAWriteMakeAKeyUncacheable(t *testing.T) {
 	d := start(t, server.Config{})
 	s := d.open("shop")

@@ -81,6 +81,8 @@ func (s *cacheService) Session(stream isrdv1.CacheService_SessionServer) error {
 		gone:    make(chan struct{}),
 	}
 	defer ss.events.Close()
+	s.sessions.add(ss)
+	defer s.sessions.remove(ss)
 	s.metrics.sessions.WithLabelValues(hello.GetApp()).Inc()
 	defer s.metrics.sessions.WithLabelValues(hello.GetApp()).Dec()
 	ss.log.Info("session opened", slog.String("client", hello.GetClientVersion()), slog.String("next", hello.GetNextVersion()))

@@ -25,7 +25,8 @@ type client struct {
 	dead bool
 
 	stalled bool
-	backlog []func() // what the thread will do when it is free
+	busy    time.Duration // when the thread was last stalled
+	backlog []func()      // what the thread will do when it is free
 
 	bound    *stream // was welcomed and has not ended
 	link     *stream // the one that requests go through
@@ -125,7 +126,7 @@ func (c *client) stall(while time.Duration) {
 		return
 	}
 	c.w.note("stall", c.name, while)
-	c.stalled = true
+	c.stalled, c.busy = true, c.w.now()
 	c.w.after(while, func() {
 		c.stalled = false
 		backlog := c.backlog

@@ -35,7 +35,8 @@ type read struct {
 	onDemand bool
 	noLease  bool
 	begin    *begin
-	need     required // what held when it began
+	at       time.Duration // when it began
+	need     required      // what held then
 	own      required
 }
 
@@ -51,7 +52,7 @@ func hashName(hash []byte) string { return "\x00" + hex.EncodeToString(hash) }
 
 // get reads an entry.
 func (c *client) get(r read, then func(answer)) {
-	r.need, r.own = clone(c.w.watch.acked), clone(c.own.marks)
+	r.at, r.need, r.own = c.w.now(), clone(c.w.watch.acked), clone(c.own.marks)
 	if !r.onDemand && (c.link != nil && c.follow.vouched(c.w.now()) || c.w.plan.plant == nearUnvouched) {
 		if e := c.near.get(r.key.name, r.soft, c.w.now()); e != nil {
 			a := e.answer

@@ -5,14 +5,22 @@ import (
 	"time"
 
 	isrdv1 "github.com/isrd/isrd/daemon/gen/isrd/v1"
+	"github.com/isrd/isrd/daemon/internal/cache"
 )
 
 // told compares what Next.js is told with what was promised when the read began.
 func (h *watch) told(c *client, r read, a answer) {
-	if a.content == nil || r.onDemand {
+	if a.content == nil {
+		return
+	}
+	h.contentOf(c, a)
+	if r.onDemand {
 		return
 	}
 	now := h.w.now()
+	if c.busy > r.at {
+		now = c.busy // the answer may have been judged then, and have lain there while the thread was busy
+	}
 	fresh := a.status == isrdv1.Status_STATUS_HIT
 	fetched := r.key.space == isrdv1.Space_SPACE_FETCH
 	if fetched {
@@ -43,6 +51,15 @@ func (h *watch) told(c *client, r read, a answer) {
 		h.w.fail(noResurrection, "%s was told %v %s %s of tick %d; acknowledged before it asked: %s %+v",
 			c.name, a.status, flagOf(a), describe(a.content), a.content.tick, t, r.need[t])
 	}
+}
+
+// contentOf looks whether a version is the same content wherever and whenever it is served.
+func (h *watch) contentOf(c *client, a answer) {
+	write := a.key + " " + cache.Version{Epoch: a.version.epoch, Seq: a.version.seq, Token: a.version.token}.String()
+	if was := h.contents[write]; was != nil && was != a.content {
+		h.w.fail(oneWrite, "%s was told %s %s, and %s is served under the same version: %s", c.name, flagOf(a), describe(a.content), describe(was), write)
+	}
+	h.contents[write] = a.content
 }
 
 func flagOf(a answer) string {

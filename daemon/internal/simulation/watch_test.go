@@ -40,6 +40,8 @@ type watch struct {
 	text    string                   // and all of it
 	stored  map[string]time.Duration // when the entry at a Redis key was written
 	issued  map[string]*marks        // what anybody has revalidated, acknowledged or not
+	// contents are what was served, by key and version.
+	contents map[string]*content
 	// shaken says that something has happened to the log.
 	shaken  bool
 	streams []*stream
@@ -80,6 +82,7 @@ func newWatch(w *world) *watch {
 		w: w, acked: make(map[string]*marks), holders: make(map[string]*holder),
 		ends: make(map[string]time.Duration), counts: make(map[string]int),
 		stored: make(map[string]time.Duration), issued: make(map[string]*marks),
+		contents: make(map[string]*content),
 	}
 }
 
@@ -303,7 +306,7 @@ func (h *watch) written(s *script) {
 	if text != h.text {
 		h.stored[s.key(1)] = h.w.now()
 	}
-	// What was lost may be written again, also with the other content of two writes that competed under one version.
+	// What was lost may be written again.
 	_, version, _ := s.head(s.key(1))
 	if version < h.version || version == h.version && text != h.text {
 		h.w.fail(oneWrite, "version %s of %s was replaced by %s", h.version, h.nameOf(s.key(1)), version)
