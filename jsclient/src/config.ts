@@ -2,7 +2,7 @@ import type { Log, LogLevel } from "./log.js";
 
 /** The settings of a process, from its environment. */
 export interface Config {
-  /** ISRD_TIMEOUT_MS: the longest that a call waits for the daemon's first sign, in milliseconds. @default 200 */
+  /** ISRD_TIMEOUT_MS: the longest that a call waits for the daemon's first sign, in milliseconds; see PATIENCE. @default 200 */
   readonly timeoutMs: number;
   /** ISRD_REVALIDATE_TIMEOUT_MS: the longest that revalidateTag waits for the fleet. @default 5000 */
   readonly revalidateTimeoutMs: number;

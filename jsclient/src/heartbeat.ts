@@ -1,3 +1,5 @@
+import { BLOCKED_MS } from "./deadline.js";
+
 /** What a heartbeat needs of its connection. */
 export interface HeartbeatOptions {
   readonly intervalMs: number;
@@ -12,9 +14,6 @@ export interface HeartbeatOptions {
   /** Counts milliseconds, never jumps. @default performance.now */
   readonly now?: () => number;
 }
-
-/** A timer that fires so much later than it should tells that this thread was busy, not that the daemon was. */
-export const BLOCKED_MS = 25;
 
 /** A daemon that collects its garbage or waits for its turn is not a silent one, however short the interval. */
 const MIN_SILENCE_MS = 1000;

@@ -1,8 +1,9 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import { BLOCKED_MS, PATIENCE } from "./deadline.js";
 import { IsrdError, messageOf, RefusedError } from "./errors.js";
 import type { SessionRequestSchema, SessionResponse } from "./gen/isrd/v1/cache_pb.js";
 import type { Pong } from "./gen/isrd/v1/session_pb.js";
-import { BLOCKED_MS, Heartbeat } from "./heartbeat.js";
+import { Heartbeat } from "./heartbeat.js";
 import { Jobs, type Work } from "./jobs.js";
 import type { Stream, Transport, UnaryMethod } from "./transport.js";
 import { decodeFrame, encodeFrame, idOfFrame } from "./wire.js";
@@ -37,10 +38,10 @@ interface Pending {
   readonly timeoutMs: number;
   readonly unwanted: Unwanted | undefined;
   timer: NodeJS.Timeout;
+  /** When the peer must have been heard, and when it is over in any case. */
   dueAt: number;
+  limitAt: number;
   parked: boolean;
-  /** The time that this thread was not there for has been given back. */
-  graced: boolean;
 }
 
 /** How a request is made. */
@@ -119,20 +120,9 @@ export class Link {
           new IsrdError("overloaded", "the daemon takes nothing at the moment: the outgoing queue is full"),
         );
       }
-      const timer = setTimeout(() => this.#expire(id), timeoutMs);
       const sentAt = performance.now();
-      const dueAt = sentAt + timeoutMs;
-      this.#pending.set(id, {
-        resolve,
-        reject,
-        sentAt,
-        timeoutMs,
-        unwanted,
-        timer,
-        dueAt,
-        parked: false,
-        graced: false,
-      });
+      const pending = { resolve, reject, sentAt, timeoutMs, unwanted, parked: false };
+      this.#pending.set(id, { ...pending, ...this.#due(id, timeoutMs), limitAt: sentAt + PATIENCE * timeoutMs });
       this.#hold(1);
     });
   }
@@ -233,30 +223,31 @@ export class Link {
   }
 
   #park(id: bigint, pending: Pending, limitMs: number): void {
-    pending.parked = true;
-    this.#rearm(id, pending, limitMs + pending.timeoutMs);
+    const { timeoutMs } = pending;
+    clearTimeout(pending.timer);
+    Object.assign(pending, this.#due(id, limitMs + timeoutMs), { parked: true });
+    pending.limitAt = pending.dueAt + (PATIENCE - 1) * timeoutMs;
   }
 
-  #rearm(id: bigint, pending: Pending, afterMs: number): void {
-    clearTimeout(pending.timer);
-    pending.dueAt = performance.now() + afterMs;
-    pending.timer = setTimeout(() => this.#expire(id), afterMs);
+  #due(id: bigint, afterMs: number): Pick<Pending, "timer" | "dueAt"> {
+    return { timer: setTimeout(() => this.#expire(id), afterMs), dueAt: performance.now() + afterMs };
   }
 
   /**
    * A deadline has passed. Timers run before the socket is read, so after a long render on this thread the answer may
-   * already be here: it gets one turn of the event loop to be seen. And the question may not even have been sent: the
-   * time that this thread was away is given back, once.
+   * already be here: it gets one turn of the event loop to be seen. If this thread was away meanwhile the question may not
+   * even have been sent, and if the peer has said anything it does not hang: there is another deadline, up to the limit.
    */
   #expire(id: bigint): void {
     const timer = this.#pending.get(id)?.timer;
     setImmediate(() => {
       const pending = this.#pending.get(id);
       if (!pending || pending.timer !== timer) return;
-      const lateMs = performance.now() - pending.dueAt;
-      if (lateMs > BLOCKED_MS && !pending.graced) {
-        pending.graced = true;
-        this.#rearm(id, pending, Math.min(lateMs, pending.timeoutMs));
+      const now = performance.now();
+      const away = now - pending.dueAt > BLOCKED_MS;
+      const heard = this.#lastFrameAt > pending.dueAt - pending.timeoutMs;
+      if ((away || heard) && now < pending.limitAt) {
+        Object.assign(pending, this.#due(id, Math.min(pending.timeoutMs, pending.limitAt - now)));
         return;
       }
       this.#giveUp(id, new IsrdError("timeout", `the daemon did not answer within ${pending.timeoutMs} ms`));

@@ -18,7 +18,7 @@ const ALLOWED: Record<string, string[]> = {
   counters: ["errors", "gen"],
   deadline: [],
   backoff: [],
-  heartbeat: [],
+  heartbeat: ["deadline"],
   vouching: [],
   order: ["gen"],
   outbox: [],
@@ -60,7 +60,7 @@ const ALLOWED: Record<string, string[]> = {
   // The wire.
   "grpc-transport": ["address", "errors", "gen", "transport", "@grpc/grpc-js"],
   jobs: ["errors", "gen", "@bufbuild/protobuf"],
-  link: ["errors", "gen", "heartbeat", "jobs", "transport", "wire", "@bufbuild/protobuf"],
+  link: ["deadline", "errors", "gen", "heartbeat", "jobs", "transport", "wire", "@bufbuild/protobuf"],
   greeting: ["deadline", "errors", "gen", "jobs", "link", "transport", "@bufbuild/protobuf"],
   delivery: ["errors", "gen", "link", "log", "outbox"],
   dialling: ["address", "errors", "transport"],

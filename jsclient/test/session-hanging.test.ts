@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { Status } from "../src/gen/isrd/v1/cache_pb.js";
 import { Space } from "../src/gen/isrd/v1/entry_pb.js";
 import type { Handler } from "../src/handler.js";
 import { hour, PAGE, ready } from "./support/scene.js";
@@ -90,7 +91,7 @@ describe("a daemon that hangs", () => {
     for (let i = 0; i < 10; i++) assert.ok(await host.handler().get("/page", PAGE));
     const { result, ms } = await slow;
     assert.equal(result, null);
-    assert.ok(ms >= 290 && ms < 900, `took ${ms} ms`);
+    assert.ok(ms >= 290 && ms < 1900, `took ${ms} ms; five deadlines are the most for a daemon that says something`);
     assert.equal(host.runtime.session.state, "ready");
     const id = daemon.received.find(({ frame }) => frame.case === "get" && frame.value.key?.name === "/slow")?.id;
     await until("it is withdrawn", () => daemon.received.some((r) => r.frame.case === "cancel" && r.id === id));
@@ -154,6 +155,41 @@ describe("a daemon that hangs", () => {
     assert.ok(await answer);
     assert.equal(host.runtime.client.counters.timeouts, 0);
   });
+
+  test("an answer that takes several deadlines is waited for while the daemon says something", async (t) => {
+    const { host, daemon } = await ready(t);
+    let answerSlow: (() => void) | undefined;
+    daemon.intercept = ({ frame }, answer) => {
+      if (frame.case !== "get" || frame.value.key?.name !== "/slow") return false;
+      answerSlow = () => answer({ case: "get", value: { status: Status.MISS } });
+      return true;
+    };
+    const slow = timed(() => host.handler().get("/slow", PAGE));
+    const began = performance.now();
+    while (performance.now() - began < 1000) {
+      assert.ok(await host.handler().get("/page", PAGE));
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    answerSlow?.();
+    assert.ok((await slow).ms >= 1000);
+    assert.equal(host.runtime.client.counters.timeouts, 0);
+  });
+
+  test("one that this thread had no time for is waited for, however often it was away", async (t) => {
+    const { host, daemon } = await ready(t);
+    daemon.intercept = ({ frame }, answer) => {
+      if (frame.case !== "get") return false;
+      setTimeout(() => answer({ case: "get", value: { status: Status.MISS } }), 1000);
+      return true;
+    };
+    const away = setInterval(() => {
+      const until_ = performance.now() + 345;
+      while (performance.now() < until_);
+    }, 1);
+    t.after(() => clearInterval(away));
+    await host.handler().get("/page", PAGE);
+    assert.equal(host.runtime.client.counters.timeouts, 0);
+  });
 });
 
 describe("waiting", () => {
@@ -166,7 +202,7 @@ describe("waiting", () => {
     };
     const { result, ms } = await timed(() => host.handler().get("/parked", PAGE));
     assert.equal(result, null);
-    assert.ok(ms >= 1000 && ms < 2500, `took ${ms} ms`);
+    assert.ok(ms >= 1000 && ms < 3500, `took ${ms} ms`);
   });
 
   test("a daemon that stops answering heartbeats is not waited for", async (t) => {
