@@ -24,7 +24,7 @@ const RUN_TIMEOUT_MS = 40 * 60_000;
 const PART = ["one-render", "restart", "revalidation", "seeds", "sharing"];
 const PART_APP = "plain";
 const PART_TOPOLOGY = "redis";
-const NOT_IN_PART = ["configurations", "inject-routes", "isolation"];
+const NOT_IN_PART = ["bundlers", "configurations", "inject-routes", "isolation"];
 
 /** The totals of node:test: readers and CI look for them at the end, and only there. */
 const SUMMARY = /^ℹ (tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) /;

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { cp, mkdir, readdir, readFile, rename, rm, symlink, utimes, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { NEXT_COMMAND, NEXT_FOLDER, VERSION, type Version } from "./next.ts";
+import { type Bundler, NEXT_COMMAND, NEXT_FOLDER, VERSION, type Version } from "./next.ts";
 import { Origin } from "./origin.ts";
 import { APPS, OUT, ROOT } from "./paths.ts";
 import { Program } from "./program.ts";
@@ -27,21 +27,24 @@ const LIB = path.join(APPS, "plain", "lib");
 /**
  * The folder of an app's build: its sources with the output of `next build`. Built if there is none of the present
  * sources, by this run's Next.js and with the app's own configuration, that is with the handler, and without any daemon.
+ * The bundler is the version's own if none is named.
  */
-export async function buildOf(app: AppName): Promise<string> {
-  const folder = path.join(BUILDS, `${prefixOf(app)}${await hashOf(app)}`);
+export async function buildOf(app: AppName, bundler?: Bundler): Promise<string> {
+  const prefix = prefixOf(app, bundler);
+  const folder = path.join(BUILDS, `${prefix}${await hashOf(app)}`);
   if (existsSync(folder)) return folder;
   const draft = `${folder}.draft-${process.pid}`;
   await makeFolder(draft);
   await copySources(app, draft);
   const origin = await Origin.start();
   try {
-    await build({ folder: draft, name: `build-${prefixOf(app)}app`, env: { ORIGIN_URL: origin.url } });
+    const args = bundler ? [`--${bundler}`] : [];
+    await build({ folder: draft, name: `build-${prefix}app`, env: { ORIGIN_URL: origin.url }, args });
   } finally {
     await origin.stop();
   }
   await rm(path.join(draft, ".next", "cache"), { recursive: true, force: true }); // its working files; no image has them
-  await removeBuilds(app);
+  await removeBuilds(prefix);
   await rename(draft, folder);
   removeFolder(draft); // by now only its name
   return folder;
@@ -119,13 +122,13 @@ async function filesIn(folder: string): Promise<string[]> {
     .map((entry) => path.join(entry.parentPath ?? entry.path, entry.name));
 }
 
-async function removeBuilds(app: AppName): Promise<void> {
+async function removeBuilds(prefix: string): Promise<void> {
   const names = await readdir(BUILDS);
-  const old = names.filter((name) => name.startsWith(prefixOf(app)) && !name.includes(".draft-"));
+  const old = names.filter((name) => name.startsWith(prefix) && !name.includes(".draft-"));
   await Promise.all(old.map((name) => rm(path.join(BUILDS, name), { recursive: true, force: true })));
 }
 
-/** What the builds of an app have their names begin with: those of the other versions stay. */
-function prefixOf(app: AppName): string {
-  return `${VERSION}-${app}-`;
+/** What the builds of an app have their names begin with: those of other versions and bundlers stay. */
+function prefixOf(app: AppName, bundler: Bundler | undefined): string {
+  return `${VERSION}-${bundler ? `${bundler}-` : ""}${app}-`;
 }

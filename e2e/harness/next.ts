@@ -22,6 +22,18 @@ export function since(version: Version): boolean {
   return VERSIONS.indexOf(VERSION) >= VERSIONS.indexOf(version);
 }
 
+/** What `next build` can bundle with. */
+export type Bundler = "webpack" | "turbopack";
+
+const OTHER_BUNDLERS: Record<Version, Bundler | undefined> = {
+  next14: undefined,
+  next15: "turbopack",
+  next16: "webpack",
+};
+
+/** The bundler that this run's version takes only when it is told to; none if there is no choice. */
+export const OTHER_BUNDLER = OTHER_BUNDLERS[VERSION];
+
 /** The folder of this run's version; what is not in its node_modules is in those of the repository. */
 export const NEXT_FOLDER = path.join(ROOT, "versions", VERSION);
 

@@ -2,7 +2,7 @@ import { cp, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { type AppName, buildOf, rebuild } from "./build.ts";
 import { HttpClient, type Reply, type RequestOptions } from "./http.ts";
-import { handlerFile, NEXT_COMMAND } from "./next.ts";
+import { type Bundler, handlerFile, NEXT_COMMAND } from "./next.ts";
 import { OUT } from "./paths.ts";
 import { Program } from "./program.ts";
 import { makeFolder, removeFolder } from "./reap.ts";
@@ -16,6 +16,8 @@ export interface ReplicaOptions {
   /** What it is called in messages. */
   readonly name: string;
   readonly app: AppName;
+  /** What its build was bundled with. @default the version's own */
+  readonly bundler?: Bundler | undefined;
   /** The daemon, as ISRD_ADDRESS has it. */
   readonly address: string;
   readonly originUrl: string;
@@ -144,9 +146,10 @@ export class Replica {
   }
 
   async #copyBuild(): Promise<void> {
-    const { app, handlerByEnvironment, buildId } = this.#options;
+    const { app, bundler, handlerByEnvironment, buildId } = this.#options;
     await makeFolder(this.#folder);
-    await cp(await buildOf(app), this.#folder, { recursive: true, preserveTimestamps: true, verbatimSymlinks: true });
+    const build = await buildOf(app, bundler);
+    await cp(build, this.#folder, { recursive: true, preserveTimestamps: true, verbatimSymlinks: true });
     if (buildId !== undefined) await rebuild(this.#folder, buildId);
     if (handlerByEnvironment) {
       await writeFile(path.join(this.#folder, "next.config.js"), "module.exports = { cacheMaxMemorySize: 0 };\n");

@@ -6,7 +6,7 @@ import net from "node:net";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { markerOf } from "../harness/ask.ts";
-import { build, buildOf, copySources } from "../harness/build.ts";
+import { buildOf, copySources } from "../harness/build.ts";
 import { PAGE_CACHE_CONTROL } from "../harness/expect.ts";
 import { Fleet } from "../harness/fleet.ts";
 import { HttpClient } from "../harness/http.ts";
@@ -142,16 +142,6 @@ describe("in a folder of its own", () => {
     await fleet?.stop();
     removeFolder(folder);
     removeFolder(sockets);
-  });
-
-  const webpackOnly = since("next16") ? false : "before 16 builds are webpack's without being told";
-  test("next build --webpack succeeds, asks nobody, and says nothing of isrd", { skip: webpackOnly }, async () => {
-    const env = { ISRD_ADDRESS: address, ORIGIN_URL: fleet.origin.url };
-    const output = await build({ folder, name: "build-webpack", env, args: ["--webpack"] });
-    const said = output.split("\n").filter((line) => /isrd|warn|error|cache.?handler/i.test(line));
-    assert.deepEqual(said, []);
-    assert.equal(connections, 0);
-    assert.ok((await readdir(path.join(folder, ".next"))).includes("BUILD_ID"));
   });
 
   test("next dev renders every request, asks no daemon, and says nothing of isrd", async () => {

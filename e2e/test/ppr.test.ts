@@ -5,9 +5,12 @@ import { markerOf } from "../harness/ask.ts";
 import { Fleet } from "../harness/fleet.ts";
 import { since } from "../harness/next.ts";
 import type { Replica } from "../harness/replica.ts";
+import { eventually } from "../harness/wait.ts";
 
 const GOOGLEBOT = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";
 const NONE = since("next16") ? false : "before 16 no release has partial prerendering";
+
+const TIMEOUT_MS = 10_000;
 
 /** What the shell has in place of the part that comes later. */
 const LATER = /<h2>later<\/h2>/;
@@ -33,6 +36,19 @@ describe("partial prerendering: two replicas on a daemon each, one Redis", { ski
     for (const replica of fleet.replicas) shells.add(await shellOf(replica, "/ppr/built"));
     assert.equal(shells.size, 1);
     assert.equal(fleet.origin.renders("/hour/built"), 0, "what the shell has is not called again");
+  });
+
+  test("a stale shell is served once more, and made anew once for both", async () => {
+    const old = await shellOf(fleet.a, "/ppr/built");
+    await fleet.a.webhook({ tags: ["hour:built"], profile: "max" });
+    const renewed = (replica: Replica): Promise<number> =>
+      eventually(`${replica.name} has a new shell`, TIMEOUT_MS, async () => {
+        const shell = await shellOf(replica, "/ppr/built");
+        assert.notEqual(shell, old);
+        return shell;
+      });
+    assert.equal(await renewed(fleet.b), await renewed(fleet.a));
+    assert.equal(fleet.origin.renders("/hour/built"), 1);
   });
 
   test("a bot gets the page with all its parts, and everybody else's shell is left alone", async () => {

@@ -15,6 +15,12 @@ const TIMEOUT_MS = 10_000;
 /** The `revalidate` of the app's function `short`. */
 const SHORT_MS = 2000;
 
+/** The `revalidate` of the app's function `brief`. */
+const BRIEF_MS = 1000;
+
+/** A client gives the lease back after ten seconds; the daemon would renew it for two minutes. */
+const GIVE_BACK_MS = 20_000;
+
 /** What two daemons and their clients send to Redis while nothing is asked, each and in a second. */
 const UPKEEP_PER_SECOND = 20;
 const ENTRY_OR_LEASE = /isrd:1:[el]:/;
@@ -174,6 +180,27 @@ describe("'use cache': two replicas on a daemon each, one Redis", { skip: none }
     assert.equal((await renewed(fleet.b, "/ppr/x", old)).version, version);
     assert.equal((await renewed(fleet.a, "/ppr/x", old)).version, version);
     assert.equal(fleet.origin.renders("/hour/x"), 2);
+  });
+
+  test("a stale result for which a shell has a hole: nobody calls the function, and its lease is given back", {
+    skip: no16,
+  }, async () => {
+    const leases = () => fleet.redis.command("keys", "isrd:1:l:*");
+    await fleet.vouched("/hole/anything");
+    await warm("/hole/built");
+    const latch = fleet.origin.hold("/renders/hour/built");
+    await fleet.a.webhook({ tags: ["hour:built"], profile: "max" });
+    await delay(BRIEF_MS + 300); // its lifetime: it must pass
+    await fleet.a.request("/hole/built");
+    await within(latch.arrived(1), TIMEOUT_MS, "the shell is made anew");
+    await delay(BRIEF_MS + 300); // again: what fills the hole has renewed it
+    const calls = fleet.origin.renders("/brief/built");
+    latch.release();
+    await eventually("the shell's read of it has the lease", TIMEOUT_MS, async () => {
+      assert.equal((await leases()).split("\n").filter(Boolean).length, 1);
+    });
+    await eventually("it is given back", GIVE_BACK_MS, async () => assert.equal(await leases(), ""));
+    assert.equal(fleet.origin.renders("/brief/built"), calls);
   });
 
   test("after both replicas were restarted, nothing is called again", async () => {

@@ -181,6 +181,13 @@ export class Client {
     this.#giveBack(render.lease, completed);
   }
 
+  /** Nobody needs to wait for this render any longer, although it may yet come to a set. */
+  goOnWithoutLease({ lease }: Render): void {
+    if (!lease?.open) return;
+    this.counters.releases += 1;
+    this.#giveBack(lease);
+  }
+
   /** Nothing will be written for this key, although Next.js has rendered it; if `completed`, nor will be the next time. */
   abandonKey(key: EntryKey, begin: Begin, completed = false): void {
     this.#giveBack(this.#close(key, begin).lease, completed);

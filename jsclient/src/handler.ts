@@ -104,6 +104,11 @@ export class Handler {
     const read = this.#toRead(runtime, begin, name, ctx, scope?.rawHeaders);
     const inRoute = read.key.space === Space.ROUTE;
     let answer = await runtime.client.get(read);
+    // What a probe finds was written, so it can be again; a prefetch does not.
+    const renewable = answer.status === Status.STALE && !answer.leased && read.noLease;
+    if (renewable && !isPrefetch(this.#host._requestHeaders, scope?.rawHeaders)) {
+      answer = await runtime.client.get({ ...read, noLease: false });
+    }
     if (isEmpty(answer) && inRoute) answer = await this.#fromBuild(runtime, read, answer, ctx);
     if (isEmpty(answer)) {
       // A stale answer is regenerated after the response, and a fetch's result may come after it: only this one must not.

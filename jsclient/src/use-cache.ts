@@ -15,16 +15,26 @@ import { guessedRuntime, type Runtime } from "./runtime.js";
 const NOW = Number.POSITIVE_INFINITY;
 
 /**
+ * How long the lease of a stale result waits for a set to begin. Nothing says whether one will: Next.js calls the function
+ * in the background, but not for a shell that has a hole in its place, nor right after another call; and 16 begins its set
+ * when the call is over. A call that takes longer than this goes on without the lease, which is of no use to it: whoever
+ * finds the result stale calls as well, and whoever finds nothing waits for much less.
+ */
+const STALE_LEASE_MS = 10_000;
+
+/**
  * What `cacheHandlers` do, on a process's runtime. No method rejects, and none waits longer than its deadlines: whatever
  * fails is a miss.
  */
 export class UseCache {
   readonly #find: () => Runtime;
+  readonly #staleLeaseMs: number;
   /** The sets that are under way in this process, by key. */
   readonly #setting = new Map<string, Promise<void>>();
 
   /** Given a way to find it, the runtime may become another while this lives. */
-  constructor(runtime: Runtime | (() => Runtime)) {
+  constructor(runtime: Runtime | (() => Runtime), staleLeaseMs = STALE_LEASE_MS) {
+    this.#staleLeaseMs = staleLeaseMs;
     this.#find = typeof runtime === "function" ? runtime : () => runtime;
   }
 
@@ -83,6 +93,7 @@ export class UseCache {
     // Who has waited for a set of this process in vain need not wait for it once more, at the daemon.
     const read: Read = { key, softTags, onDemand: false, noLease: !settled, begin: client.begin() };
     const answer = await client.get(read);
+    if (answer.status === Status.STALE && answer.render) this.#limitLease(answer.render);
     if (answer.status === Status.MISS || !(answer.entry || answer.kept)) {
       if (answer.render) scopes.current(undefined)?.renders.add(answer.render);
       return undefined;
@@ -90,6 +101,16 @@ export class UseCache {
     const value = answer.kept ? (answer.kept.value as CachedValue) : decodeCached(answer.entry as never);
     if (answer.fill) client.keepNear(answer.fill, value);
     return tellCached(value, answer, hostNow());
+  }
+
+  /** Gives the lease back in time, unless a set has begun. */
+  #limitLease(render: Render): void {
+    if (!render.lease) return;
+    const { client } = this.#runtime;
+    const timer = setTimeout(() => {
+      if (!this.#setting.has(render.key.name)) client.goOnWithoutLease(render);
+    }, this.#staleLeaseMs);
+    timer.unref();
   }
 
   async #write(key: EntryKey, pending: Promise<HostCacheEntry>): Promise<void> {

@@ -265,6 +265,67 @@ describe("waiting", () => {
   });
 });
 
+describe("the lease of a stale result", () => {
+  const LIMIT_MS = 150;
+
+  /** What `cache` reads stale, with the lease. */
+  async function readStale({ cache, daemon, host }: Scene): Promise<UseCache> {
+    await fill(cache, "k", "old", { tags: ["t"] });
+    await cache.updateTags(["t"], { expire: 60 });
+    const limited = new UseCache(host.runtime, LIMIT_MS);
+    assert.equal(judged(await limited.get("k", [])), "stale");
+    assert.equal(daemon.store.leases, 1);
+    return limited;
+  }
+
+  test("Next.js does not call the function: it is given back in time, and another has it", async (t) => {
+    const all = scene(t);
+    const { daemon, other } = all;
+    await readStale(all);
+    assert.equal(daemon.frames("release").length, 0, "not at once");
+    await until("the lease is given back", () => daemon.store.leases === 0);
+    assert.deepEqual(
+      daemon.frames("release").map(({ completed }) => completed),
+      [false],
+    );
+    assert.equal(judged(await other.get("k", [])), "stale");
+    assert.equal(daemon.store.leases, 1);
+  });
+
+  test("it stays while a set is under way, as 15.5 begins one with the call", async (t) => {
+    const all = scene(t);
+    const { daemon, other } = all;
+    const cache = await readStale(all);
+    let give: (entry: HostCacheEntry) => void = () => {};
+    const set = cache.set("k", new Promise((resolve) => (give = resolve)));
+    await new Promise((resolve) => setTimeout(resolve, 2 * LIMIT_MS));
+    assert.equal(daemon.store.leases, 1);
+    give(cachedEntry("new"));
+    await set;
+    assert.equal(await textOf((await other.get("k", []))?.value), "new");
+    assert.deepEqual([daemon.store.leases, daemon.frames("release").length], [0, 0]);
+  });
+
+  test("a set that comes later than that, as 16 begins one with the result, is kept", async (t) => {
+    const all = scene(t);
+    const { daemon, other } = all;
+    const cache = await readStale(all);
+    const timestamp = now();
+    await until("the lease is given back", () => daemon.store.leases === 0);
+    await cache.set("k", Promise.resolve(cachedEntry("new", { timestamp })));
+    assert.equal(await textOf((await other.get("k", []))?.value), "new");
+    assert.equal(judged(await other.get("k", [])), "fresh");
+  });
+
+  test("after a set nothing is given back", async (t) => {
+    const all = scene(t);
+    const cache = await readStale(all);
+    await cache.set("k", Promise.resolve(cachedEntry("new")));
+    await new Promise((resolve) => setTimeout(resolve, 2 * LIMIT_MS));
+    assert.equal(all.daemon.frames("release").length, 0);
+  });
+});
+
 describe("without a daemon", () => {
   test("what this process keeps it has, until it revalidates it; nothing rejects", async (t) => {
     const { daemon, cache } = scene(t, { ISRD_TIMEOUT_MS: "50", ISRD_REVALIDATE_TIMEOUT_MS: "50" });

@@ -266,6 +266,23 @@ export function contract(name: string, start: () => Promise<DaemonUnderTest>): v
       assert.equal((await timed(() => a.handler().get(key, probe))).result, null);
     });
 
+    test("a shell that is there and stale is made anew, by one of those who probe for it", async () => {
+      const [a, b] = [host(), host()];
+      const key = newKey();
+      const probe = { ...PAGE, isRoutePPREnabled: true };
+      await a.handler().get(key, PAGE);
+      await a.handler().set(key, appPage("old", `t-${key}`), hour);
+      await a.handler().revalidateTag(`t-${key}`, { expire: 3600 });
+      const ages: boolean[] = [];
+      for (const [one, headers] of [[b, { purpose: "prefetch" }], [a], [b]] as const) {
+        const answer = await one.handler(headers).get(key, probe);
+        ages.push(performance.timeOrigin + performance.now() - (answer?.lastModified ?? Number.NaN) > 1000);
+      }
+      assert.deepEqual(ages, [false, true, false]);
+      await a.handler().set(key, appPage("new"), hour);
+      assert.deepStrictEqual((await b.handler().get(key, probe))?.value, appPage("new"));
+    });
+
     test("events reach the other processes, and move their position on", async () => {
       const [a, b] = [host(), host()];
       await Promise.all([a, b].map((one) => one.handler().get(newKey(), PAGE)));

@@ -20,6 +20,13 @@ export async function short(id) {
   return await beginRender(`/short/${id}`);
 }
 
+/** One that is stale after a second and gone after a minute: too short-lived for a shell. */
+export async function brief(id) {
+  "use cache";
+  cacheLife("seconds");
+  return await beginRender(`/brief/${id}`);
+}
+
 /** One for `'use cache: remote'`. */
 export async function remote(id) {
   "use cache: remote";
