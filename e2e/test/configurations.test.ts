@@ -13,11 +13,13 @@ import { HttpClient } from "../harness/http.ts";
 import { NEXT_COMMAND, since } from "../harness/next.ts";
 import { OUT } from "../harness/paths.ts";
 import { Program } from "../harness/program.ts";
+import { Queue } from "../harness/queue.ts";
 import { makeFolder, removeFolder, temporaryFolder } from "../harness/reap.ts";
 import type { Replica } from "../harness/replica.ts";
 
 const READY_TIMEOUT_MS = 60_000;
 const STOP_GRACE_MS = 20_000;
+const JOB_TIMEOUT_MS = 20_000;
 
 /** What A has rendered, B serves. */
 async function assertShared(page: string, a: Replica | HttpClient, b: Replica | HttpClient): Promise<void> {
@@ -92,6 +94,28 @@ describe("configurations", () => {
         assert.deepEqual(markerOf(await zone.request(pages[0])), markerOf(english));
         assert.notEqual(markerOf(await zone.request(pages[1])).render, markerOf(german).render);
       }
+    });
+
+    test("a job names a path without the basePath; with a language it is for that one, and else for the default", async (t) => {
+      const queue = new Queue(fleet.daemons[0] as never, "zone");
+      t.after(() => queue.close());
+      const written = async (path: string): Promise<void> => {
+        const [job] = await queue.ended(await queue.enqueue([path]), JOB_TIMEOUT_MS);
+        assert.equal(job?.outcome, "JOB_OUTCOME_WRITTEN", JSON.stringify(job));
+      };
+      const ask = async (zone: Replica) => [
+        markerOf(await zone.request("/zone/p/1k-job")).render,
+        markerOf(await zone.request("/zone/de/p/1k-job")).render,
+      ];
+      const [english, german] = await ask(zones[0]);
+      await written("/de/p/1k-job");
+      const [, translated] = await ask(zones[1]);
+      assert.notEqual(translated, german);
+      for (const zone of zones) assert.deepEqual(await ask(zone), [english, translated]);
+      await written("/p/1k-job");
+      const [renewed] = await ask(zones[1]);
+      assert.notEqual(renewed, english);
+      for (const zone of zones) assert.deepEqual(await ask(zone), [renewed, translated]);
     });
   });
 

@@ -4,6 +4,7 @@ import { after, before, describe, test } from "node:test";
 import { markerOf } from "../harness/ask.ts";
 import { Fleet } from "../harness/fleet.ts";
 import { since } from "../harness/next.ts";
+import { Queue } from "../harness/queue.ts";
 import type { Replica } from "../harness/replica.ts";
 import { eventually } from "../harness/wait.ts";
 
@@ -58,6 +59,17 @@ describe("partial prerendering: two replicas on a daemon each, one Redis", { ski
       markerOf(reply);
       assert.match(reply.text, /<h2>\d+<\/h2>/);
     }
+    for (const replica of fleet.replicas) assert.equal(await shellOf(replica, "/ppr/built"), shell);
+  });
+
+  test("a job writes a new shell, for both", async (t) => {
+    const queue = new Queue(fleet.daemons[0] as never, "cached");
+    t.after(() => queue.close());
+    const old = await shellOf(fleet.a, "/ppr/built");
+    const [job] = await queue.ended(await queue.enqueue(["/ppr/built"]), TIMEOUT_MS);
+    assert.deepEqual([job?.outcome, job?.attempt], ["JOB_OUTCOME_WRITTEN", 1], JSON.stringify(job));
+    const shell = await shellOf(fleet.a, "/ppr/built");
+    assert.notEqual(shell, old);
     for (const replica of fleet.replicas) assert.equal(await shellOf(replica, "/ppr/built"), shell);
   });
 });

@@ -24,7 +24,7 @@ const revalidated = "REVALIDATED"
 //	404, and only what is cached was to be regenerated     done: NotCached
 //	404                                                    done: NotFound
 //	3xx                                                    done: Redirected
-//	200 without x-nextjs-cache                             done: NoWrite (a PPR shell, or rendered for every request)
+//	200 without x-nextjs-cache                             done: NoWrite (rendered for every request)
 //	REVALIDATED without any write                          tried again: the shell of fallback: true says so
 //	x-nextjs-cache of an ordinary request                  tried again: the id was not that of the build
 //	any other status                                       tried again
@@ -69,7 +69,7 @@ func judge(j queue.Job, r queue.Report, epoch, seq uint64) (result queue.Result,
 	case status != http.StatusOK:
 		return end(queue.TryAgain, 0, "status %d", status)
 	case r.NextCache == "":
-		return end(queue.Complete, queue.NoWrite, "Next.js answered without a write: a PPR shell, or a page that is rendered for every request")
+		return end(queue.Complete, queue.NoWrite, "Next.js answered without a write: a page that is rendered for every request")
 	case r.NextCache == revalidated:
 		return end(queue.TryAgain, 0, "Next.js said %s, and nothing was written", revalidated)
 	default:
