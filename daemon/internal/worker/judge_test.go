@@ -62,7 +62,7 @@ func TestJudge(t *testing.T) {
 		"only if cached, Next.js 14":            {cached, said(404, ""), done(queue.NotCached), false},
 		"no such page (fallback: false)":        {page, said(404, ""), done(queue.NotFound), false},
 		"a redirect by the server":              {page, said(308, ""), done(queue.Redirected), false},
-		"a PPR shell, or dynamic":               {page, said(200, ""), done(queue.NoWrite), false},
+		"rendered for every request":            {page, said(200, ""), done(queue.NoWrite), false},
 		"the id was wrong":                      {page, said(200, "HIT"), again, false},
 		"forbidden":                             {page, said(403, ""), again, false},
 		"too many requests at the app's server": {page, said(429, ""), again, false},

@@ -160,7 +160,7 @@ const (
 	JobOutcome_JOB_OUTCOME_REDIRECTED JobOutcome = 3
 	// The page was not cached, and only_if_cached was asked for.
 	JobOutcome_JOB_OUTCOME_NOT_CACHED JobOutcome = 4
-	// Next.js answered without a write, as for PPR shells and for pages that are rendered for every request.
+	// Next.js answered without a write, as for pages that are rendered for every request.
 	JobOutcome_JOB_OUTCOME_NO_WRITE JobOutcome = 5
 	// It was rendered, and is too large to be kept.
 	JobOutcome_JOB_OUTCOME_TOO_LARGE JobOutcome = 6

@@ -677,7 +677,7 @@ export const JobOutcome = {
   NOT_CACHED: 4,
 
   /**
-   * Next.js answered without a write, as for PPR shells and for pages that are rendered for every request.
+   * Next.js answered without a write, as for pages that are rendered for every request.
    *
    * @generated from enum value: JOB_OUTCOME_NO_WRITE = 5;
    */
