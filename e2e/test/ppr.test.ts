@@ -52,6 +52,24 @@ describe("partial prerendering: two replicas on a daemon each, one Redis", { ski
     assert.equal(fleet.origin.renders("/hour/built"), 1);
   });
 
+  test("a page without parameters whose tag was revalidated is rendered once for both", async () => {
+    const old = markerOf(await fleet.a.request("/still"));
+    const writes = () => fleet.sum("isrd_cache_sets_total", { space: "route" });
+    const before = await writes();
+    await fleet.a.webhook({ tags: ["hour:still"] });
+    const latch = fleet.origin.hold("/renders/hour/still");
+    const requests = fleet.replicas.map((replica) => replica.request("/still"));
+    await latch.arrived(1);
+    await eventually("the other waits for its page", TIMEOUT_MS, async () => {
+      assert.equal(await fleet.sum("isrd_cache_reads_parked"), 1);
+    });
+    latch.release();
+    const [first, second] = (await Promise.all(requests)).map((reply) => markerOf(reply).render);
+    assert.notEqual(first, old.render);
+    assert.equal(second, first);
+    assert.equal((await writes()) - before, 1);
+  });
+
   test("a bot gets the page with all its parts, and everybody else's shell is left alone", async () => {
     const shell = await shellOf(fleet.a, "/ppr/built");
     for (const replica of fleet.replicas) {

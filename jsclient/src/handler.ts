@@ -141,12 +141,14 @@ export class Handler {
     const key = keyOf(runtime, name, ctx);
     const { space } = key;
     const onDemand = isOnDemand(headers, runtime.served.previewId);
+    // Without parameters the path is the route, and its page the shell.
+    const probed = isProbe(ctx) && !runtime.hasOwnRoute(name);
     if (onDemand && space === Space.ROUTE) runtime.regeneration?.asked(headers?.[JOB_HEADER], name);
     return {
       key,
       softTags: space === Space.FETCH ? softTagsOf(ctx) : [],
       onDemand,
-      noLease: space === Space.ROUTE && (isProbe(ctx) || isPrefetch(headers, rawHeaders)),
+      noLease: space === Space.ROUTE && (probed || isPrefetch(headers, rawHeaders)),
       begin,
     };
   }

@@ -19,6 +19,7 @@ import { BuildOutput } from "./next/build-output.js";
 import { findPagesRoutes, type PagesRoutes } from "./next/implicit-tags.js";
 import { RequestScopes } from "./next/request-scope.js";
 import { findRouting, type Routing } from "./next/routing.js";
+import { findStaticRoutes } from "./next/static-routes.js";
 import { findTelling, type LoadNext, type Telling } from "./next/telling.js";
 import { OwnServer, processServer } from "./own-server.js";
 import { Regeneration } from "./regeneration.js";
@@ -60,6 +61,8 @@ export interface Runtime {
   readonly fetchPrefix: string;
   /** The pages of the Pages Router; read when they are first asked for. */
   pages(): PagesRoutes;
+  /** Whether a key is that of a route without parameters, in the App Router. */
+  hasOwnRoute(key: string): boolean;
   /** The values that get has handed out, to know them again when Next.js gives one back. */
   readonly handed: WeakMap<object, Handed>;
   /** The keys whose old "not found" get has handed out to be rendered. */
@@ -153,14 +156,34 @@ export function createRuntime(options: {
   const telling = findTelling(load).then((found) => report(found, served, log));
   const oldNulls = new LRUCache<string, Handed>({ max: MAX_OLD_NULLS });
   const output = new BuildOutput(load, distDir);
-  let routes: PagesRoutes | undefined;
-  const pages = (): PagesRoutes => {
-    routes ??= findPagesRoutes(distDir);
-    return routes;
+  const pages = once(() => findPagesRoutes(distDir));
+  const staticRoutes = once(() => findStaticRoutes(distDir));
+  const routes = { pages, hasOwnRoute: (key: string): boolean => staticRoutes()(key) };
+  const parts = {
+    log,
+    config,
+    served,
+    session,
+    client,
+    near,
+    scopes,
+    server,
+    regeneration,
+    telling,
+    output,
+    ...routes,
   };
-  const parts = { log, config, served, session, client, near, scopes, server, regeneration, telling, output, pages };
   const where = { serverDistDir: serverDistDir && resolve(serverDistDir), guessed: options.guessed === true };
   return { ...parts, ...where, fetchPrefix, handed: new WeakMap(), oldNulls, address };
+}
+
+/** Makes something when it is first asked for. */
+function once<T extends object>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
 }
 
 /** Where builds share their pages, none of them is named. */

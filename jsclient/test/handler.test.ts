@@ -87,6 +87,10 @@ describe("what the daemon is asked", () => {
     await host.handler({ purpose: "prefetch" }).get("/3", PAGE);
     await host.handler().get("/4", { ...PAGE, isRoutePPREnabled: true });
     await host.handler().get("/5", { ...PAGE, isRoutePPREnabled: true, isFallback: true });
+    await host.handler().get("/of/[id]", { ...PAGE, isRoutePPREnabled: true });
+    await host.handler().get("/of/route", { ...PAGE, isRoutePPREnabled: true });
+    const scoped = `/route-cache/APP_PAGE/${"0".repeat(64)}/$/index`;
+    await host.handler().get(scoped, { ...PAGE, isRoutePPREnabled: true });
     const asked = daemon.frames("get").map(({ softTags, onDemand, noLease }) => [softTags.join(), onDemand, noLease]);
     assert.deepEqual(asked, [
       ["a,b", false, false],
@@ -94,6 +98,9 @@ describe("what the daemon is asked", () => {
       ["", false, false],
       ["", false, true],
       ["", false, true],
+      ["", false, false],
+      ["", false, true],
+      ["", false, false],
       ["", false, false],
     ]);
   });

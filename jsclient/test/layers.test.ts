@@ -52,6 +52,7 @@ const ALLOWED: Record<string, string[]> = {
   "next/files": [],
   "next/implicit-tags": ["next/files", "next/key-path", "next/values"],
   "next/routing": ["next/files"],
+  "next/static-routes": ["next/files", "next/key-path"],
   "next/build": ["log", "next/files", "next/telling"],
   "next/build-output": ["next/key-path", "next/telling", "next/values"],
   "next/use-cache": ["fallback", "gen"],
@@ -99,6 +100,7 @@ const ALLOWED: Record<string, string[]> = {
     ...["log", "near-cache", "next/build", "next/build-output", "next/implicit-tags", "next/request-scope"],
     ...[
       "next/routing",
+      "next/static-routes",
       "next/telling",
       "own-server",
       "regeneration",

@@ -38,6 +38,8 @@ export function fakeBuild(buildId: string, app = "shop"): { serverDistDir: strin
   writeFileSync(join(root, "package.json"), JSON.stringify({ name: app }));
   writeFileSync(join(root, ".next", "package.json"), JSON.stringify({ type: "commonjs" }));
   writeFileSync(join(root, ".next", "BUILD_ID"), buildId);
+  const routes = { "/page": "/", "/of/route/page": "/of/route", "/of/[id]/page": "/of/[id]" };
+  writeFileSync(join(root, ".next", "app-path-routes-manifest.json"), JSON.stringify(routes));
   writeFileSync(join(serverDistDir, "preview-props.json"), JSON.stringify({ previewModeId: PREVIEW_ID }));
   return { serverDistDir, remove: () => rmSync(root, { recursive: true, force: true }) };
 }
