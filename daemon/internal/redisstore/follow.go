@@ -106,6 +106,16 @@ func (f *follow) explains(p tag.Position) bool {
 	return ok && p.Seq <= known
 }
 
+// lastOf is the last event that the follower knows of the epoch of p, which is p if nothing else is known.
+func (f *follow) lastOf(p tag.Position) uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.position.Epoch == p.Epoch {
+		return max(p.Seq, f.position.Seq)
+	}
+	return p.Seq
+}
+
 func (f *follow) vouch(until time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -53,12 +53,17 @@ func (f *fields) members(received time.Time) members {
 }
 
 // left is how long the members, but for the one with that name, may still serve what the events up to seq have invalidated,
-// and whether they only may not because their time is over.
-func (m members) left(me string, seq uint64, now time.Time) (longest time.Duration, silent bool) {
+// and whether that is all there is to say: that their time is over, or that they were told of something beyond known, up to
+// which this daemon knows the epoch of the event. The numbers of an epoch that began without it are larger, too.
+func (m members) left(me string, seq, known uint64, now time.Time) (longest time.Duration, silent bool) {
 	longest, silent = m.quiet.Sub(now), m.silent
 	for name, one := range m.of {
-		if name != me && one.told < seq {
+		switch {
+		case name == me:
+		case one.told < seq:
 			longest, silent = max(longest, one.until.Sub(now)), true
+		case one.told > known:
+			silent = true
 		}
 	}
 	return longest, silent
@@ -158,11 +163,11 @@ func (a *awaits) heard(one acknowledged) {
 }
 
 // left is members.left for an append; not ok: nothing is known of it.
-func (a *awaits) left(me string, seq uint64) (left time.Duration, silent bool, changed <-chan struct{}, ok bool) {
+func (a *awaits) left(me string, seq, known uint64) (left time.Duration, silent bool, changed <-chan struct{}, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	m, ok := a.of[seq]
-	left, silent = m.left(me, seq, time.Now())
+	left, silent = m.left(me, seq, known, time.Now())
 	return left, silent, a.changed, ok
 }
 
@@ -209,14 +214,14 @@ func (s *Store) Await(ctx context.Context, app string, p tag.Position) error {
 	return nil
 }
 
-// await returns when no other member may serve what the event has invalidated. silent: because their time is over, which
-// not all of them have said.
+// await returns when no other member may serve what the event has invalidated. silent: not all of them have said for sure
+// that they know it.
 func (s *Store) await(ctx context.Context, f *follow, p tag.Position) (silent bool, err error) {
 	for {
 		if ctx.Err() != nil {
 			return false, fmt.Errorf("%w: %w", cache.ErrUnavailable, context.Cause(ctx))
 		}
-		left, silent, changed, ok := f.awaits.left(s.name, p.Seq)
+		left, silent, changed, ok := f.awaits.left(s.name, p.Seq, f.lastOf(p))
 		if ok && left <= 0 {
 			return silent, nil
 		}

@@ -16,19 +16,21 @@ func TestAcknowledgementBeforeTheAppendReturns(t *testing.T) {
 		name  string
 		said  acknowledged
 		waits bool
+		sure  bool
 	}{
-		{"of this event", acknowledged{"other", 5}, false},
-		{"of a later one", acknowledged{"other", 6}, false},
-		{"of the one before", acknowledged{"other", 4}, true},
-		{"by somebody else", acknowledged{"stranger", 9}, true},
+		{"of this event", acknowledged{"other", 5}, false, true},
+		{"of a later one", acknowledged{"other", 6}, false, true},
+		{"of one that is not known here", acknowledged{"other", 8}, false, false},
+		{"of the one before", acknowledged{"other", 4}, true, false},
+		{"by somebody else", acknowledged{"stranger", 9}, true, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			a := newAwaits()
 			a.heard(tc.said)
 			a.add(tag.Position{Epoch: 1, Seq: 5}, reply())
-			left, silent, _, ok := a.left("me", 5)
-			if !ok || (left > 0) != tc.waits || silent != tc.waits {
-				t.Errorf("left %v, silent %v, known %v; waits: %v", left, silent, ok, tc.waits)
+			left, silent, _, ok := a.left("me", 5, 7)
+			if !ok || (left > 0) != tc.waits || silent == tc.sure {
+				t.Errorf("left %v, silent %v, known %v; waits: %v, sure: %v", left, silent, ok, tc.waits, tc.sure)
 			}
 		})
 	}

@@ -70,7 +70,10 @@ func (r renewals) next(t *testing.T) renewal {
 // await waits for one with this lifetime.
 func (r renewals) await(t *testing.T, want time.Duration) {
 	t.Helper()
-	for one := r.next(t); !one.renewed || one.ttl != want; one = r.next(t) {
+	for {
+		if one := r.next(t); one.renewed && one.ttl == want {
+			return
+		}
 	}
 }
 
