@@ -1,7 +1,9 @@
 // Pages with a shell that is kept and a part that is rendered for every request (partial prerendering).
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { markerOf } from "../harness/ask.ts";
+import { Backend } from "../harness/backend.ts";
 import { Fleet } from "../harness/fleet.ts";
 import { since } from "../harness/next.ts";
 import { Queue } from "../harness/queue.ts";
@@ -18,11 +20,16 @@ const LATER = /<h2>later<\/h2>/;
 
 describe("partial prerendering: two replicas on a daemon each, one Redis", { skip: NONE }, () => {
   let fleet: Fleet;
+  let backend: Backend;
   before(async () => {
     fleet = await Fleet.start({ topology: "redis", app: "cached" });
+    backend = new Backend(fleet.daemons[1] as never, "cached");
     await fleet.vouched("/ppr/anything");
   });
-  after(() => fleet?.stop());
+  after(async () => {
+    backend?.close();
+    await fleet?.stop();
+  });
 
   /** The page has its shell first, and then the rest. */
   async function shellOf(replica: Replica, page: string): Promise<number> {
@@ -56,7 +63,7 @@ describe("partial prerendering: two replicas on a daemon each, one Redis", { ski
     const old = markerOf(await fleet.a.request("/still"));
     const writes = () => fleet.sum("isrd_cache_sets_total", { space: "route" });
     const before = await writes();
-    await fleet.a.webhook({ tags: ["hour:still"] });
+    assert.equal(await backend.revalidate("hour:still"), true);
     const latch = fleet.origin.hold("/renders/hour/still");
     const requests = fleet.replicas.map((replica) => replica.request("/still"));
     await latch.arrived(1);
@@ -68,6 +75,27 @@ describe("partial prerendering: two replicas on a daemon each, one Redis", { ski
     assert.notEqual(first, old.render);
     assert.equal(second, first);
     assert.equal((await writes()) - before, 1);
+  });
+
+  test("a page whose render joins a call from before a revalidation is not kept", async () => {
+    assert.equal(await backend.revalidate("hour:still"), true);
+    const latch = fleet.origin.hold("/renders/hour/still");
+    const call = fleet.a.request("/call/hour/still");
+    await latch.arrived(1);
+    const version = fleet.origin.bump("still");
+    assert.equal(await backend.revalidate("hour:still"), true);
+    // Next.js 16 lets a render join the call of another request, and asks nobody.
+    const leases = () => fleet.sum("isrd_cache_leases_total", { space: "route" });
+    const before = await leases();
+    const joined = fleet.a.request("/still");
+    await eventually("the page is rendered", TIMEOUT_MS, async () => assert.equal(await leases(), before + 1));
+    await delay(500); // nothing tells that it has joined
+    latch.release();
+    assert.equal(markerOf(await joined).version, version - 1, "it did join");
+    await call;
+    for (const replica of [...fleet.replicas, ...fleet.replicas]) {
+      assert.equal(markerOf(await replica.request("/still")).version, version, replica.name);
+    }
   });
 
   test("a bot gets the page with all its parts, and everybody else's shell is left alone", async () => {

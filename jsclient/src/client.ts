@@ -104,7 +104,7 @@ export class Client {
   async set(write: Write): Promise<RefusedError | undefined> {
     this.counters.sets += 1;
     const begun = { turn: this.#near.begin(write.key), answeredAt: this.#near.now() };
-    const ended = this.#close(write.key, write.begin);
+    const ended = this.#close(write.key, write.begin, write.tags);
     const { base, position, lease } = ended;
     // Without any position nobody could tell what the content is older than.
     if (this.#session.state === "away" || !(base || position)) {
@@ -208,9 +208,9 @@ export class Client {
     const held = onDemand ? undefined : this.#near.held(key);
     const turn = this.#near.turn;
     const plain: PlainGet = { key, softTags: [...read.softTags], onDemand, noLease };
-    const response = await this.#session.get(held ? { ...plain, held: held.version } : plain);
+    const { response, via } = await this.#session.get(held ? { ...plain, held: held.version } : plain);
     const asked = { turn, answeredAt: this.#near.now() };
-    const render = this.#openedBy(read, response, localSeq);
+    const render = this.#openedBy(read, response, { localSeq, via });
     const answer = toAnswer(response, render);
     try {
       if (response.unchanged) return this.#unchanged(answer, held, toFill(read, response, asked, held));
@@ -250,7 +250,11 @@ export class Client {
   }
 
   /** The answer to a get is a render, if Next.js will render: that is not the same as a MISS. */
-  #openedBy({ key, onDemand, noLease, begin }: Read, response: GetResponse, localSeq: number): Render | undefined {
+  #openedBy(
+    { key, onDemand, noLease, begin }: Read,
+    response: GetResponse,
+    known: Pick<Render, "localSeq" | "via">,
+  ): Render | undefined {
     const { status, lease: granted, base } = response;
     const lease = this.#leases.grant(key, granted?.token ?? 0n);
     const renders =
@@ -258,7 +262,7 @@ export class Client {
       (status === Status.MISS && !noLease) ||
       // Nobody is told that old data is fresh, so without the lease it is made too.
       (status === Status.STALE && (lease !== undefined || (isData(key) && !noLease)));
-    return renders ? this.#renders.open({ key, begin, base, lease, localSeq }) : undefined;
+    return renders ? this.#renders.open({ key, begin, base, lease, ...known }) : undefined;
   }
 
   #judge(key: EntryKey, { outcome }: SetResponse): void {
@@ -272,8 +276,8 @@ export class Client {
   }
 
   /** Ends the renders of a key, and gives back the leases that its set will not use. */
-  #close(key: EntryKey, begin: Begin): Ended {
-    const ended = this.#renders.close(key, begin);
+  #close(key: EntryKey, begin: Begin, tags?: readonly string[]): Ended {
+    const ended = this.#renders.close(key, begin, tags, this.#session.via);
     for (const lease of ended.spare) this.#giveBack(lease);
     return ended;
   }

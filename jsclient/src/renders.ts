@@ -1,7 +1,8 @@
-import type { Position, Version } from "./gen/isrd/v1/entry_pb.js";
+import { type Counted, EndedCalls, elsewhere, lowered } from "./ended-calls.js";
+import { type Position, Space, type Version } from "./gen/isrd/v1/entry_pb.js";
 import { type EntryKey, idOf } from "./key.js";
 import type { Lease } from "./lease.js";
-import { comparePositions, lowestPosition, lowestVersion } from "./order.js";
+import { lowestPosition, lowestVersion, notAfter } from "./order.js";
 
 /** Where a request began. The object itself stands for the request: every handler has its own. */
 export interface Begin {
@@ -19,6 +20,8 @@ export interface Render {
   readonly begin: Begin;
   /** The base version that the daemon gave with its answer; none if it was away or said nothing. */
   readonly base: Version | undefined;
+  /** The connection that the base came over. */
+  readonly via?: object | undefined;
   /** The lease to fill the key, if it was granted. */
   readonly lease: Lease | undefined;
   /** How many revalidations this process had seen, for entries that are kept while the daemon is away. */
@@ -26,19 +29,11 @@ export interface Render {
 }
 
 /** What the renders of a key leave to the set that ends them. */
-export interface Ended {
-  /** The version that the set must carry; never newer than what its content can have seen. */
-  readonly base: Version | undefined;
-  /**
-   * Stands in for `base` where no get was answered. If both are undefined, nobody knows what the content has seen; if both
-   * are there, one of the renders had no base, and the token of the other's says nothing of when it began.
-   */
-  readonly position: Position | undefined;
+export interface Ended extends Counted {
   /** The lease that the set uses, and that whoever has it must end. */
   readonly lease: Lease | undefined;
   /** What else was granted, to be given back: with Redis failing over, the latest lease need not have the highest token. */
   readonly spare: readonly Lease[];
-  readonly localSeq: number;
 }
 
 interface OpenRender extends Render {
@@ -58,9 +53,11 @@ const MAX_PER_KEY = 64;
 export class Renders {
   readonly #open = new Map<string, OpenRender[]>();
   readonly #now: () => number;
+  readonly #calls: EndedCalls;
 
   constructor(now: () => number = () => performance.now()) {
     this.#now = now;
+    this.#calls = new EndedCalls(RENDER_LIFE_MS, now);
   }
 
   /** How many keys are being rendered. */
@@ -83,22 +80,27 @@ export class Renders {
 
   /**
    * A set: ends all renders of the key, and says what the set must carry. The request that sets counts from its own get
-   * if that is among them, and from its beginning if it is not: the others may be younger than its render.
+   * if that is among them, and from its beginning if it is not: the others may be younger than its render. With content,
+   * which has these tags, it counts from the calls too that can be in it. `via` is the connection that the set goes over.
    */
-  close(key: EntryKey, begin: Begin): Ended {
+  close(key: EntryKey, begin: Begin, tags?: readonly string[], via?: object): Ended {
     const id = idOf(key);
     const alive = this.#alive(id);
     const renders: Omit<Render, "key">[] = [...alive];
     this.#open.delete(id);
     const { since = Number.NEGATIVE_INFINITY } = begin;
-    if (!alive.some((render) => render.begin === begin || render.openedAt <= since)) {
-      renders.push({ begin, base: undefined, lease: undefined, localSeq: begin.localSeq });
-    }
-    return {
-      ...lowestOf(renders),
-      ...leasesOf(renders),
-      localSeq: Math.min(...renders.map((render) => render.localSeq)),
+    const asked = alive.some((render) => render.begin === begin || render.openedAt <= since);
+    if (!asked) renders.push({ begin, base: undefined, lease: undefined, localSeq: begin.localSeq });
+    let counted: Counted = {
+      ...lowestOf(renders, via),
+      localSeq: Math.min(...renders.map(({ localSeq }) => localSeq)),
     };
+    if (tags) {
+      const startedAt = begin.since ?? (asked ? Math.min(...alive.map(({ openedAt }) => openedAt)) : since);
+      counted = this.#calls.within(startedAt, tags, via).reduce(lowered, counted);
+      if (key.space === Space.USE_CACHE) this.#calls.add(counted, tags, via);
+    }
+    return { ...counted, ...leasesOf(alive) };
   }
 
   /** The render has ended without a set. Returns false if it was over before. */
@@ -136,16 +138,25 @@ function leasesOf(renders: readonly Pick<Render, "lease">[]): Pick<Ended, "lease
   return { lease: latest, spare };
 }
 
-function lowestOf(renders: Iterable<Omit<Render, "key">>): Pick<Ended, "base" | "position"> {
-  let base: Version | undefined;
-  let position: Position | undefined;
-  for (const { base: given, begin } of renders) {
-    if (given) base = base ? lowestVersion(base, given) : given;
-    else if (begin.position) position = position ? lowestPosition(position, begin.position) : begin.position;
-    else return { base: undefined, position: undefined };
-  }
-  if (!base || !position) return { base, position };
+/** From where a render counts, for this connection. */
+function countedOf(
+  { base, via, begin }: Omit<Render, "key">,
+  to: object | undefined,
+): Pick<Counted, "base" | "position"> {
+  if (!base) return { base, position: begin.position };
+  return via === to ? { base, position: undefined } : elsewhere({ base, position: undefined });
+}
+
+function lowestOf(renders: readonly Omit<Render, "key">[], to: object | undefined): Pick<Counted, "base" | "position"> {
+  const counted = renders.map((render) => countedOf(render, to));
+  const nowhere = counted.find(({ base, position }) => !base && !position);
+  if (nowhere) return nowhere;
+  const base = lowest(lowestVersion, ...counted.map((one) => one.base));
+  const position = lowest(lowestPosition, ...counted.map((one) => one.position));
   // The token only orders what counts from the same place, and the lowest that was granted is the careful choice.
-  if (comparePositions(position, base) >= 0) return { base, position };
-  return { base: { ...base, epoch: position.epoch, seq: position.seq }, position };
+  return { base: base && position ? notAfter(base, position) : base, position };
+}
+
+function lowest<T>(lower: (a: T, b: T) => T, ...given: (T | undefined)[]): T | undefined {
+  return given.reduce((a, b) => (a && b ? lower(a, b) : (a ?? b)), undefined);
 }

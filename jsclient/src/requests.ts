@@ -25,7 +25,8 @@ export class Requests {
     this.#options = options;
   }
 
-  async get(request: MessageInitShape<typeof GetRequestSchema>): Promise<GetResponse> {
+  /** The answer, and the connection that it came over. */
+  async get(request: MessageInitShape<typeof GetRequestSchema>): Promise<{ response: GetResponse; via: Link }> {
     const { link: current, opened, timeoutMs, giveBack } = this.#options;
     const startedAt = performance.now();
     const link = current() ?? (await opened(timeoutMs));
@@ -40,7 +41,7 @@ export class Requests {
       },
     );
     if (frame.case !== "get") throw unexpected(frame);
-    return frame.value;
+    return { response: frame.value, via: link };
   }
 
   async set(encode: (id: bigint) => Buffer): Promise<SetResponse> {

@@ -106,6 +106,11 @@ export class Session {
     return this.#link ? this.#where : "";
   }
 
+  /** The connection that requests go over now. */
+  get via(): object | undefined {
+    return this.#link;
+  }
+
   get limits(): Limits {
     return this.#limits;
   }
@@ -117,13 +122,14 @@ export class Session {
 
   /**
    * Reads. The deadline covers the first frame; an answer that the daemon has announced is waited for as long as it said.
+   * `via` is the connection that it came over.
    *
    * Rejects with an IsrdError, and so do all methods below but `release` and `revalidate`.
    */
-  async get(request: MessageInitShape<typeof GetRequestSchema>): Promise<GetResponse> {
-    const response = await this.#requests.get(request);
-    this.#following.answered(response.asOf);
-    return response;
+  async get(request: MessageInitShape<typeof GetRequestSchema>): Promise<{ response: GetResponse; via: object }> {
+    const answer = await this.#requests.get(request);
+    this.#following.answered(answer.response.asOf);
+    return answer;
   }
 
   /** Writes what `encode` makes for an id. A write that is not acknowledged in time may still have been done. */

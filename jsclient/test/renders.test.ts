@@ -92,3 +92,73 @@ test("neither one key nor many keys make it grow without end", () => {
   assert.equal(renders.close({ space: Space.ROUTE, name: "/0" }, own).base, undefined);
   assert.ok(renders.close({ space: Space.ROUTE, name: "/19999" }, own).base);
 });
+
+const call = { space: Space.USE_CACHE, name: "f" } as const;
+const calledAt = (since: number, seq: bigint | undefined) => ({ ...request(seq), since });
+
+test("what may have joined a call counts from the call: Next.js asks nobody then", () => {
+  let now = 0;
+  const renders = new Renders(() => now);
+  renders.open({ ...render(version(3n, 30_111n)), key: call });
+  now = 10;
+  renders.open(render(version(7n, 70_222n)));
+  now = 20;
+  renders.close(call, calledAt(0, 2n), ["data"]);
+  now = 30;
+  const { base } = renders.close(key, own, ["data", "page"]);
+  assert.deepEqual(base, version(3n, 30_222n), "with the ending of its own: two pages of one call are two versions");
+});
+
+test("not what began when the call was over, what lacks its tags, or what has no content", () => {
+  let now = 0;
+  const renders = new Renders(() => now);
+  renders.open({ ...render(version(3n)), key: call });
+  renders.open(render(version(7n)));
+  renders.close(call, calledAt(0, 2n), ["data"]);
+  assert.deepEqual(renders.close(key, own, ["other"]).base, version(7n));
+  renders.open(render(version(7n)));
+  assert.deepEqual(renders.close(key, own).base, version(7n));
+  now = 1;
+  renders.open(render(version(7n)));
+  assert.deepEqual(renders.close(key, own, ["data"]).base, version(7n));
+});
+
+test("a call inside another counts for both; one without tags for all; one that counts from nowhere leaves nothing to count from", () => {
+  const renders = new Renders(() => 5);
+  renders.close(call, calledAt(0, 2n), []);
+  const outer = { ...call, name: "outer" };
+  assert.deepEqual(renders.close(outer, calledAt(5, 6n), ["data"]).position?.seq, 2n);
+  renders.open(render(version(7n)));
+  const { base, position } = renders.close(key, own, ["data", "page"]);
+  assert.deepEqual([base?.seq, position?.seq], [2n, 2n]);
+  renders.close(call, calledAt(0, undefined), []);
+  renders.open(render(version(7n)));
+  const nowhere = renders.close(key, own, ["data", "page"]);
+  assert.deepEqual([nowhere.base, nowhere.position], [undefined, undefined]);
+});
+
+test("calls are forgotten with the renders that could have joined them", () => {
+  let now = 0;
+  const renders = new Renders(() => now);
+  renders.close(call, calledAt(0, 2n), ["data"]);
+  now = RENDER_LIFE_MS + 1;
+  renders.close({ ...call, name: "other" }, calledAt(now, 9n), ["unrelated"]);
+  const { position } = renders.close(key, request(8n), ["data"]); // without a get nobody knows when it began
+  assert.equal(position?.seq, 8n);
+});
+
+test("the token of another connection's base says nothing of when the render began: the daemon may have been told things", () => {
+  const renders = new Renders();
+  const [first, second] = [{}, {}];
+  renders.open({ ...render(version(7n, 70n)), via: first });
+  assert.equal(renders.close(key, own, ["page"], first).position, undefined);
+  renders.open({ ...render(version(7n, 70n)), via: first });
+  renders.open({ ...render(version(8n, 80n)), via: second });
+  const { base, position } = renders.close(key, own, ["page"], second);
+  assert.deepEqual([base, position?.seq], [version(7n, 70n), 7n]);
+  renders.open({ ...render(version(6n, 60n)), via: second });
+  renders.open({ ...render(version(5n, 50n)), key: call, via: first });
+  renders.close(call, own, ["data"], first);
+  const lowered = renders.close(key, own, ["data"], second);
+  assert.deepEqual([lowered.base?.seq, lowered.position?.seq], [5n, 5n]);
+});

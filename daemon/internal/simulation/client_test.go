@@ -53,6 +53,7 @@ type client struct {
 	delivering []delivered
 	renders    map[string][]*render
 	running    map[string]*running
+	calls      []endedCall // calls of functions, in the order of their ends
 	own        ownMarks
 }
 

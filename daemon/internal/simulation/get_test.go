@@ -70,17 +70,17 @@ func (c *client) get(r read, then func(answer)) {
 			request.Held = held.answer.version.wire()
 		}
 	}
-	turn := c.near.turn
+	turn, via := c.near.turn, c.link
 	f := &isrdv1.SessionRequest{Frame: &isrdv1.SessionRequest_Get{Get: request}}
 	c.request(f, clientTimeout, &r.key, func(frame *isrdv1.SessionResponse) {
-		a := c.answered(r, frame.GetGet(), held, turn)
+		a := c.answered(r, via, frame.GetGet(), held, turn)
 		c.w.watch.told(c, r, a)
 		then(a)
 	})
 }
 
 // answered turns what the daemon said, if it did, into an answer, and opens a render if Next.js will render.
-func (c *client) answered(r read, g *isrdv1.GetResponse, held *nearEntry, turn int) answer {
+func (c *client) answered(r read, via *stream, g *isrdv1.GetResponse, held *nearEntry, turn int) answer {
 	a := answer{key: r.key.name, status: isrdv1.Status_STATUS_MISS}
 	if g == nil {
 		if !r.noLease {
@@ -109,7 +109,7 @@ func (c *client) answered(r read, g *isrdv1.GetResponse, held *nearEntry, turn i
 		if c.w.plan.plant == baseOfHead {
 			base.epoch, base.seq = c.w.head(base)
 		}
-		a.render = c.open(&render{key: r.key, begin: r.begin, base: &base, lease: granted})
+		a.render = c.open(&render{key: r.key, begin: r.begin, base: &base, via: via, lease: granted})
 	}
 	if a.status == isrdv1.Status_STATUS_HIT && !a.flagged() && !r.onDemand && a.content != nil {
 		c.near.fill(a, c.hashOf(r.key), r.soft, asOf, turn, c.w.plan.plant == fillWithoutAsOf)

@@ -111,6 +111,13 @@ func (c *client) renderTime() time.Duration {
 	return c.w.between(time.Millisecond, 120*time.Millisecond)
 }
 
+func (c *client) callTime() time.Duration {
+	if c.w.chance(c.w.plan.longRender / 3) {
+		return c.w.between(200*time.Millisecond, 1200*time.Millisecond)
+	}
+	return c.w.between(time.Millisecond, 60*time.Millisecond)
+}
+
 // readAll reads the fetches of a page, one after the other.
 func (c *client) readAll(p *page, r read, before []*content, then func([]*content)) {
 	if len(before) == len(p.fetches) {
@@ -124,6 +131,10 @@ func (c *client) readAll(p *page, r read, before []*content, then func([]*conten
 
 // readFetch reads one. What is stale is fetched again before the page goes on.
 func (c *client) readFetch(p *page, f *fetch, outer read, then func(*content)) {
+	if other := c.running[f.name]; other != nil && c.w.chance(0.3) {
+		other.waiting = append(other.waiting, then) // Next.js 16 joins the call of another request, and asks nobody
+		return
+	}
 	key := pageKey{space: isrdv1.Space_SPACE_FETCH, name: f.name}
 	r := read{key: key, soft: []string{p.implicit}, begin: outer.begin}
 	c.get(r, func(a answer) {
@@ -141,7 +152,7 @@ func (c *client) readFetch(p *page, f *fetch, outer read, then func(*content)) {
 		mine := &running{waiting: []func(*content){then}}
 		c.running[f.name] = mine
 		read := c.w.origin.tick
-		c.after(c.w.between(time.Millisecond, 60*time.Millisecond), func() {
+		c.after(c.callTime(), func() {
 			made := c.w.origin.render(content{key: f.name, tick: read, tags: f.tags})
 			if c.running[f.name] == mine {
 				delete(c.running, f.name)
@@ -184,7 +195,7 @@ func (c *client) failed(key pageKey, r read, a answer) {
 		c.abandon(a.render, false)
 		return
 	}
-	ended := c.closeRenders(key, r.begin)
+	ended := c.closeRenders(key, r.begin, nil)
 	s := &isrdv1.SetRequest{Key: key.wire(), RewriteOf: a.version.wire(), RetryAfterMs: 1000}
 	if ended.base != nil {
 		s.Base = ended.base.wire()

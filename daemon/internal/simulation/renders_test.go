@@ -1,6 +1,7 @@
 package simulation_test
 
 import (
+	"slices"
 	"time"
 
 	isrdv1 "github.com/isrd/isrd/daemon/gen/isrd/v1"
@@ -49,7 +50,10 @@ type render struct {
 	key   pageKey
 	begin *begin
 	base  *version
+	via   *stream // that the base came over
 	lease *lease
+
+	openedAt time.Duration
 }
 
 // grant takes note of a lease.
@@ -70,6 +74,7 @@ func (c *client) grant(key pageKey, token uint64) *lease {
 }
 
 func (c *client) open(r *render) *render {
+	r.openedAt = c.w.now()
 	c.renders[r.key.name] = append(c.renders[r.key.name], r)
 	return r
 }
@@ -107,16 +112,67 @@ type closed struct {
 	lease *lease
 }
 
-// closeRenders ends the renders of a key.
-func (c *client) closeRenders(key pageKey, b *begin) closed {
+// endedCall is a call of a function that is over, from jsclient's ended-calls.ts.
+type endedCall struct {
+	over time.Duration
+	via  *stream
+	tags []string
+	closed
+}
+
+// joined is what counts from no later than the calls that may be in what was made since then, and has these tags.
+func (c *client) joined(own closed, since time.Duration, tags []string) closed {
+	for _, call := range c.calls {
+		if call.over >= since && !slices.ContainsFunc(call.tags, func(t string) bool { return !slices.Contains(tags, t) }) {
+			if call.via != c.link {
+				call.closed = call.elsewhere()
+			}
+			own = own.lowered(call.closed)
+		}
+	}
+	return own
+}
+
+// endings are the last digits of a token, by which it is told from others of its millisecond.
+const endings = 1000
+
+func (e closed) lowered(call closed) closed {
+	if e.base == nil && e.at == nil || call.base == nil && call.at == nil {
+		e.base, e.at = nil, nil
+		return e
+	}
+	if call.at != nil && (e.at == nil || call.at.before(*e.at)) {
+		p := *call.at
+		e.at = &p
+	}
+	switch {
+	case call.base == nil:
+	case e.base != nil:
+		own := *e.base
+		if b := (version{call.base.epoch, call.base.seq, call.base.token/endings*endings + own.token%endings}); b.less(own) {
+			e.base = &b
+		}
+	default:
+		if p := (place{epoch: call.base.epoch, seq: call.base.seq}); p.before(*e.at) {
+			e.at = &p
+		}
+	}
+	if e.base != nil && e.at != nil && e.at.before(place{epoch: e.base.epoch, seq: e.base.seq}) {
+		e.base = &version{epoch: e.at.epoch, seq: e.at.seq, token: e.base.token}
+	}
+	return e
+}
+
+// closeRenders ends the renders of a key; content has tags.
+func (c *client) closeRenders(key pageKey, b *begin, tags []string) closed {
 	all := c.renders[key.name]
 	delete(c.renders, key.name)
-	mine := false
+	mine, since := false, c.w.now()
 	for _, r := range all {
-		mine = mine || r.begin == b
+		mine, since = mine || r.begin == b, min(since, r.openedAt)
 	}
 	if !mine {
-		all = append(all, &render{key: key, begin: b})
+		all, since = append(all, &render{key: key, begin: b}), 0
 	}
 	var out closed
 	for _, r := range all {
@@ -130,31 +186,54 @@ func (c *client) closeRenders(key pageKey, b *begin) closed {
 		}
 	}
 	out.base, out.at = c.lowest(all)
+	if tags != nil && c.w.plan.plant != joinedCallForgotten {
+		out = c.joined(out, since, tags)
+	}
+	if tags != nil && key.space == isrdv1.Space_SPACE_FETCH {
+		c.calls = append(c.calls, endedCall{over: c.w.now(), via: c.link, tags: tags, closed: out})
+	}
 	return out
 }
 
-// lowest is the version that a set must name: of its renders the lowest.
-func (c *client) lowest(all []*render) (base *version, at *place) {
-	for _, r := range all {
-		switch {
-		case r.base != nil:
-			if base == nil || r.base.less(*base) != (c.w.plan.plant == setWithNewest) {
-				v := *r.base
-				base = &v
-			}
-		case r.begin.known:
-			if at == nil || r.begin.at.before(*at) {
-				p := r.begin.at
-				at = &p
-			}
-		default:
-			return nil, nil
+// counted is from where a render counts, for this connection.
+func (r *render) counted(to *stream) (e closed) {
+	switch {
+	case r.base != nil && r.via != to:
+		e.base = r.base
+		return e.elsewhere()
+	case r.base != nil:
+		e.base = r.base
+	case r.begin.known:
+		e.at = &r.begin.at
+	}
+	return e
+}
+
+// elsewhere is the same for another connection: the token says nothing to a daemon that may have been told other things.
+func (e closed) elsewhere() closed {
+	if e.base != nil {
+		if p := (place{epoch: e.base.epoch, seq: e.base.seq}); e.at == nil || p.before(*e.at) {
+			e.at = &p
 		}
 	}
-	if base == nil || at == nil {
-		return base, at
+	return e
+}
+
+// lowest is from where a set must count: of its renders the lowest.
+func (c *client) lowest(all []*render) (base *version, at *place) {
+	for _, r := range all {
+		e := r.counted(c.link)
+		if e.base == nil && e.at == nil {
+			return nil, nil
+		}
+		if e.base != nil && (base == nil || e.base.less(*base) != (c.w.plan.plant == setWithNewest)) {
+			base = e.base
+		}
+		if e.at != nil && (at == nil || e.at.before(*at)) {
+			at = e.at
+		}
 	}
-	if !at.before(place{epoch: base.epoch, seq: base.seq}) {
+	if base == nil || at == nil || !at.before(place{epoch: base.epoch, seq: base.seq}) {
 		return base, at
 	}
 	return &version{epoch: at.epoch, seq: at.seq, token: base.token}, at
@@ -164,13 +243,13 @@ func (c *client) lowest(all []*render) (base *version, at *place) {
 func (c *client) set(key pageKey, made *content, l lifetime, b *begin, then func()) {
 	turn := c.near.begin(key.name)
 	born := c.w.now()
-	ended := c.closeRenders(key, b)
+	tags := made.all()
+	ended := c.closeRenders(key, b, tags)
 	if c.link == nil || ended.base == nil && ended.at == nil {
 		c.giveLease(ended.lease, false)
 		then()
 		return
 	}
-	tags := made.all()
 	r := &isrdv1.SetRequest{Key: key.wire(), Entry: entryOf(key, made, tags, l)}
 	if ended.base != nil {
 		r.Base = ended.base.wire()
