@@ -17,6 +17,9 @@ var tests = []struct {
 	{"identical jobs that nobody has begun are one", nil, testCollapse},
 	{"who asks while it is rendered gets the next render", nil, testAgain},
 	{"who asks while an attempt fails is done with the next attempt", func(c *queue.Config) { c.Settle = 50 * time.Millisecond }, testJoined},
+	{"who asks during the attempt after a failure gets the next render", nil, testJoinedLate},
+	{"who retries a dead job while its path is rendered gets the next render", nil, testRetriedLate},
+	{"a path whose next job was dropped is still rendered once at a time", nil, testDropNext},
 	{"a path settles before it is rendered again", func(c *queue.Config) { c.Settle = 300 * time.Millisecond }, testSettle},
 	{"priorities, and nobody starves", nil, testPriorities},
 	{"what fails is tried again later, and is dead in the end", func(c *queue.Config) { c.Attempts = 3 }, testFailures},
@@ -133,15 +136,68 @@ func testJoined(f *fixture) {
 	if again.ID != first.ID || time.Since(begun) < 40*time.Millisecond {
 		f.Fatalf("claimed %+v after %v, want the second attempt once the path has settled", again, time.Since(begun))
 	}
-	last := f.add(page("/p"))
-	if !last.Collapsed || last.ID != next.ID {
-		f.Fatalf("got %+v, want that of %s", last, next.ID)
-	}
 	f.finish(again, written)
 	f.want(first.ID, queue.Done)
 	f.want(next.ID, queue.Done)
 	f.none()
 	f.counts(0, 0)
+}
+
+func testJoinedLate(f *fixture) {
+	f.add(page("/p"))
+	taken := f.one()
+	next := f.add(page("/p"))
+	f.pass()
+	f.finish(taken, queue.Result{Verdict: queue.TryAgain, Reason: "r"})
+	again := f.one()
+	f.pass()
+	late := f.add(page("/p")) // its render may have read what was there before
+	if !late.Collapsed || late.ID != next.ID {
+		f.Fatalf("got %+v, want that of %s", late, next.ID)
+	}
+	f.finish(again, written)
+	f.want(late.ID, queue.Queued)
+	if j := f.one(); j.ID != late.ID {
+		f.Errorf("claimed %+v, want %s", j, late.ID)
+	}
+	f.counts(1, 0)
+}
+
+func testRetriedLate(f *fixture) {
+	dead := f.kill("/p")
+	f.pass()
+	f.add(page("/p"))
+	taken := f.one()
+	f.pass()
+	if n, err := f.a.Retry(f.Context(), f.app, []string{dead}); err != nil || n != 1 {
+		f.Fatalf("retried %d, %v", n, err)
+	}
+	f.finish(taken, written)
+	if j := f.one(); j.ID != dead {
+		f.Errorf("claimed %+v, want %s", j, dead)
+	}
+}
+
+func testDropNext(f *fixture) {
+	first := f.add(page("/p"))
+	taken := f.one()
+	next := f.add(page("/p"))
+	if n, err := f.a.Drop(f.Context(), f.app, []string{next.ID}); err != nil || n != 1 {
+		f.Fatalf("dropped %d, %v", n, err)
+	}
+	other := f.add(page("/p"))
+	if other.Collapsed {
+		f.Fatal("collapsed with a job that was dropped, or is claimed")
+	}
+	f.pass()
+	f.none()
+	f.finish(taken, queue.Result{Verdict: queue.TryAgain, Reason: "r", Delay: time.Millisecond})
+	if j := f.one(); j.ID != first.ID {
+		f.Errorf("claimed %+v, want the second attempt", j)
+	}
+	f.pass()
+	f.none()
+	f.counts(2, 0)
 }
 
 func testSettle(f *fixture) {

@@ -11,25 +11,8 @@ local room = { tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]) }
 local open = tonumber(redis.call('HGET', STATE, 'open')) or 0
 local tickets, new = {}, 0
 
--- join makes a job do what is asked for too.
-local function join(job, priority, cached)
-  local changed = job.cached and not cached
-  job.cached = job.cached and cached
-  if priority < job.priority then
-    if job.state == 'ready' then
-      pull(job)
-      job.priority = priority
-      job.entry = redis.call('XADD', stream(job), '*', 'job', job.id)
-    end
-    job.priority, changed = priority, true
-  end
-  if changed then
-    save(job)
-  end
-end
-
 for i = 12, #ARGV, 5 do
-  local job = { id = ARGV[i], build = ARGV[i + 1], path = ARGV[i + 2], priority = tonumber(ARGV[i + 3]), cached = ARGV[i + 4] == '1', attempt = 0, enqueued = now }
+  local job = { id = ARGV[i], build = ARGV[i + 1], path = ARGV[i + 2], priority = tonumber(ARGV[i + 3]), cached = ARGV[i + 4] == '1', attempt = 0, enqueued = now, asked = now }
   local there = load(redis.call('HGET', PATHS, path_of(job)) or nil)
   local is = there and there.state
   if is == 'ready' or is == 'later' or is == 'behind' then
@@ -39,8 +22,7 @@ for i = 12, #ARGV, 5 do
     break
   else
     if is == 'claimed' then
-      job.state, there.after = 'behind', job.id
-      save(there)
+      follow(job, there)
     else
       put(job, (there and there.claimed or 0) + SETTLE)
     end
