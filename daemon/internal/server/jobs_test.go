@@ -347,3 +347,37 @@ func TestABuildThatHasAProcessGetsItsJob(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// Where jobs come and go all the time there is always news.
+func TestAWatcherIsToldOfItsJobsInABusyQueue(t *testing.T) {
+	o := startOffice(t, server.Config{})
+	jobs := o.enqueue(&isrdv1.EnqueueRequest{Paths: []string{"/p"}})
+	stream, err := o.queue.Watch(t.Context(), &isrdv1.WatchRequest{App: "shop", JobIds: []string{jobs[0].GetJobId()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w, err := stream.Recv(); err != nil || w.GetJob().GetState() != isrdv1.JobState_JOB_STATE_QUEUED {
+		t.Fatal(w, err)
+	}
+	told, others := make(chan error, 1), 0
+	if _, err := o.queue.Drop(t.Context(), &isrdv1.DropRequest{App: "shop", JobIds: []string{jobs[0].GetJobId()}}); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_, err := stream.Recv()
+		told <- err
+	}()
+	for over := time.After(5 * time.Second); ; others++ {
+		select {
+		case err := <-told:
+			if err != nil {
+				t.Error(err)
+			}
+			return
+		case <-over:
+			t.Fatalf("not told of its end while %d others were enqueued", others)
+		default:
+			o.enqueue(&isrdv1.EnqueueRequest{Paths: []string{fmt.Sprint("/other/", others)}})
+		}
+	}
+}
