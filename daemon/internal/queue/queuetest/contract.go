@@ -31,6 +31,7 @@ var tests = []struct {
 	{"there is no room without end, and least for bulk", func(c *queue.Config) { c.Max = 200 }, testFull},
 	{"builds have jobs of their own, and any will do for some", nil, testBuilds},
 	{"a job that nobody takes dies", func(c *queue.Config) { c.Patience = 50 * time.Millisecond }, testUnclaimed},
+	{"a queue that nobody works off has room again", func(c *queue.Config) { c.Max, c.Patience = 10, 50*time.Millisecond }, testRoomAgain},
 	{"ended jobs are forgotten", func(c *queue.Config) { c.Keep = 30 * time.Millisecond }, testForgotten},
 	{"of many who claim each job has one", nil, testConcurrentClaims},
 	{"lists have pages", nil, testList},
@@ -362,6 +363,16 @@ func testUnclaimed(f *fixture) {
 		return f.get(t.ID).State == queue.Dead
 	})
 	f.counts(0, 1)
+}
+
+func testRoomAgain(f *fixture) {
+	if _, err := f.a.Enqueue(f.Context(), f.app, paths(20, queue.Interactive)); !errors.Is(err, queue.ErrFull) {
+		f.Fatalf("20 jobs in a queue for 10: %v", err)
+	}
+	f.eventually("one more is taken", func() bool {
+		_, err := f.a.Enqueue(f.Context(), f.app, []queue.Request{page("/p")})
+		return err == nil
+	})
 }
 
 func testForgotten(f *fixture) {

@@ -1,11 +1,14 @@
--- Adds jobs, or finds those that do the same and that nobody has begun.
+-- Does what is due, which without any worker nobody else does, and adds jobs, or finds those that do the same and that
+-- nobody has begun.
 --
 -- ARGV   9… five for each job: id if it is new, build, path, priority (1 first, 3 last), '1' if only what is cached
 --        and before them how many jobs may be open for one of priority 1, 2 and 3
 -- Result 1 pairs of id and 1 if the job was there; fewer than asked for: there is no room
 --        2 time, s
 --        3 and µs
--- Tells   'w' if there is something new.
+-- Tells   'w' if there is something new, and as a job does that becomes due.
+
+tick()
 
 local room = { tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]) }
 local open = tonumber(redis.call('HGET', STATE, 'open')) or 0
