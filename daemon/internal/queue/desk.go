@@ -257,15 +257,16 @@ func (d *desk) tick() {
 // find takes the job whose turn it is out of its line; nil: there is none that there is a place for.
 func (d *desk) find(free map[string]int) *job {
 	builds := slices.Sorted(maps.Keys(free))
+	first := First(d.turn, len(builds))
 	for _, p := range Order(d.turn) {
 		for i := range builds {
-			build := builds[(int(d.turn%1024)+i)%len(builds)] //nolint:gosec // small
-			first := d.line(p, build).Front()
-			if first == nil || free[build] <= 0 {
+			build := builds[(first+i)%len(builds)]
+			next := d.line(p, build).Front()
+			if next == nil || free[build] <= 0 {
 				continue
 			}
 			free[build]--
-			j := first.Value.(*job) //nolint:errcheck,forcetypeassert // nothing else is put there
+			j := next.Value.(*job) //nolint:errcheck,forcetypeassert // nothing else is put there
 			d.pull(j)
 			return j
 		}

@@ -22,6 +22,7 @@ var tests = []struct {
 	{"a path whose next job was dropped is still rendered once at a time", nil, testDropNext},
 	{"a path settles before it is rendered again", func(c *queue.Config) { c.Settle = 300 * time.Millisecond }, testSettle},
 	{"priorities, and nobody starves", nil, testPriorities},
+	{"no build starves", nil, testBuildsStarve},
 	{"what fails is tried again later, and is dead in the end", func(c *queue.Config) { c.Attempts = 3 }, testFailures},
 	{"dead jobs are retried or dropped", nil, testDead},
 	{"the oldest dead job makes room", func(c *queue.Config) { c.MaxDead = 3 }, testDeadBound},
@@ -239,6 +240,40 @@ func testPriorities(f *fixture) {
 	}
 	if first[0].Path != "/1/0" || first[1].Path != "/1/1" {
 		f.Errorf("the order is %s, %s", first[0].Path, first[1].Path)
+	}
+}
+
+func testBuildsStarve(f *fixture) {
+	free := map[string]int{build: 1, "b2": 1, "b3": 1}
+	want := map[string]bool{"": true}
+	for b := range free {
+		want[b] = true
+	}
+	_, err := f.a.Enqueue(f.Context(), f.app, paths(200, queue.Interactive))
+	f.must(err)
+	for _, p := range []queue.Priority{queue.Normal, queue.Bulk} {
+		for b := range want {
+			requests := paths(100, p)
+			for i := range requests {
+				requests[i].Build = b
+			}
+			_, err := f.a.Enqueue(f.Context(), f.app, requests)
+			f.must(err)
+		}
+	}
+	had := map[queue.Priority]map[string]bool{queue.Interactive: {}, queue.Normal: {}, queue.Bulk: {}}
+	for range 16 * len(want) {
+		c, err := f.b.Claim(f.Context(), f.app, queue.ClaimOptions{By: "worker", Limit: 1, Free: free})
+		f.must(err)
+		if len(c.Jobs) != 1 {
+			f.Fatalf("claimed %+v", c.Jobs)
+		}
+		had[c.Jobs[0].Priority][c.Jobs[0].Build] = true
+	}
+	for _, p := range []queue.Priority{queue.Normal, queue.Bulk} {
+		if len(had[p]) != len(want) {
+			f.Errorf("of priority %d, jobs of the builds %v were claimed, want of %v", p, had[p], want)
+		}
 	}
 }
 
