@@ -96,8 +96,18 @@ const ROUTES = {
       { source: "/:path*", destination: ELSEWHERE, regex: `^${BELOW}`, has: [{ type: "host", value: "old.example" }] },
       { source: "/:path*", destination: ELSEWHERE, regex: `^${BELOW}`, has: [{ type: "header", key: "x-old" }] },
       { source: "/own/:path*", destination: "/:path*", regex: `^/own${BELOW}` },
+      {
+        source: "/perhaps/:path*",
+        destination: "/p/1",
+        regex: `^/perhaps${BELOW}`,
+        has: [{ type: "header", key: "x-forwarded-host" }],
+      },
     ],
-    afterFiles: [{ source: "/a/:path*", destination: ELSEWHERE, regex: `^/a${BELOW}` }],
+    afterFiles: [
+      { source: "/a/:path*", destination: ELSEWHERE, regex: `^/a${BELOW}` },
+      { source: "/alias/:id(\\d+)", destination: "/p/:id?from=alias", regex: "^/alias(?:/(\\d+))(?:/)?$" },
+      { source: "/odd/(.*)", destination: "/p/:0", regex: "^/odd(?:/(.*))(?:/)?$" },
+    ],
     fallback: [{ source: "/:path*", destination: ELSEWHERE, regex: `^${BELOW}` }],
   },
   staticRoutes: [
@@ -121,7 +131,18 @@ test("a path is known that Next.js may pass on to another host", (t) => {
   write("routes-manifest.json", ROUTES);
   write("prerender-manifest.json", PRERENDERED);
   const routing = findRouting(distDir, "b1");
-  const inside = ["/", "/a/page", "/p/1", "/p/ü", "/closed/1", "/closed/%C3%BC", "/closed/ü"];
+  const inside = [
+    "/",
+    "/a/page",
+    "/p/1",
+    "/p/ü",
+    "/closed/1",
+    "/closed/%C3%BC",
+    "/closed/ü",
+    "/own",
+    "/own/p/1",
+    "/alias/7",
+  ];
   const outside = [
     "/before",
     "/before/x",
@@ -131,13 +152,18 @@ test("a path is known that Next.js may pass on to another host", (t) => {
     "/nothing",
     "/p/1/2",
     "/closed/2",
+    "/own/a/x", // by way of another rewrite
+    "/own/nothing",
+    "/perhaps/x",
+    "/alias/seven",
+    "/odd/x",
     "/_next/data/b1/x.json",
   ];
   for (const path of inside) assert.equal(leavesHost(path, routing), false, path);
   for (const path of outside) assert.equal(leavesHost(path, routing), true, path);
   // As they are written with a basePath, or for languages.
   const at = (regex: string): Routing => {
-    write("routes-manifest.json", { rewrites: [{ destination: ELSEWHERE, regex }] });
+    write("routes-manifest.json", { rewrites: [{ source: "", destination: ELSEWHERE, regex }] });
     return { ...findRouting(distDir, "b1"), basePath: "/docs", locales: ["en", "de"], defaultLocale: "en" };
   };
   assert.equal(leavesHost("/x", at(`^/docs/x${BELOW}`)), true);

@@ -1,9 +1,9 @@
 /** What of an app's routing decides whether Next.js passes a request on to another host, with all of its headers. */
 export interface Rewrites {
-  /** Rewrites that lead to other hosts, by when Next.js looks at them. Those that no job's request can meet are left out. */
-  readonly beforeFiles: readonly RegExp[];
-  readonly afterFiles: readonly RegExp[];
-  readonly fallback: readonly RegExp[];
+  /** By when Next.js looks at them. Those whose conditions no job's request can meet are left out. */
+  readonly beforeFiles: readonly Rule[];
+  readonly afterFiles: readonly Rule[];
+  readonly fallback: readonly Rule[];
   /** Pages without parameters: they come before `afterFiles`. */
   readonly pages: readonly RegExp[];
   /** Pages with parameters: they come before `fallback`. */
@@ -11,6 +11,20 @@ export interface Rewrites {
   /** Those of them that have no other paths than `prerendered` (`fallback: false`, `dynamicParams = false`). */
   readonly closed: readonly RegExp[];
   readonly prerendered: ReadonlySet<string>;
+}
+
+interface Rule {
+  readonly regex: RegExp;
+  /** It applies wherever it matches. */
+  readonly sure: boolean;
+  /** The path that it makes of one, by what the expression has found; undefined: another host's, or nobody knows. */
+  readonly to: (found: readonly string[]) => string | undefined;
+}
+
+/** A path in the ways in which rules may have it, and without basePath and locale, as pages have it. */
+export interface Forms {
+  readonly paths: readonly string[];
+  readonly page: string;
 }
 
 /** What this needs of `routes-manifest.json`. */
@@ -38,9 +52,11 @@ interface Page {
 }
 
 interface Rewrite {
+  readonly source: string;
   readonly destination: string;
   readonly regex: string;
   readonly has?: readonly Condition[];
+  readonly missing?: readonly Condition[];
 }
 
 interface Condition {
@@ -52,19 +68,16 @@ interface Condition {
 /** Undefined: no rewrite leads to another host. */
 export function findRewrites(routes: RoutesManifest, prerender: PrerenderManifest): Rewrites | undefined {
   const { rewrites = [], staticRoutes = [], dynamicRoutes = [] } = routes;
-  const stages = Array.isArray(rewrites) ? { afterFiles: rewrites as Rewrite[] } : (rewrites as Stages);
-  const outside = (rules: readonly Rewrite[] = []): RegExp[] => {
-    return rules.filter(({ destination, has = [] }) => isOutside(destination) && has.every(canHold)).map(regexOf);
-  };
-  const found = {
-    beforeFiles: outside(stages.beforeFiles),
-    afterFiles: outside(stages.afterFiles),
-    fallback: outside(stages.fallback),
-  };
-  if (Object.values(found).every((rules) => rules.length === 0)) return undefined;
+  const stages: Stages = Array.isArray(rewrites) ? { afterFiles: rewrites as Rewrite[] } : (rewrites as Stages);
+  const all = Object.values(stages).flat() as Rewrite[];
+  if (!all.some(({ destination }) => isOutside(destination))) return undefined;
+  const rulesOf = (some: readonly Rewrite[] = []): Rule[] =>
+    some.filter(({ has = [] }) => has.every(canHold)).map(ruleOf);
   const isClosed = ({ page }: Page): boolean => prerender.dynamicRoutes?.[page]?.fallback === false;
   return {
-    ...found,
+    beforeFiles: rulesOf(stages.beforeFiles),
+    afterFiles: rulesOf(stages.afterFiles),
+    fallback: rulesOf(stages.fallback),
     pages: staticRoutes.map(regexOf),
     patterns: dynamicRoutes.filter((page) => !isClosed(page)).map(regexOf),
     closed: dynamicRoutes.filter(isClosed).map(regexOf),
@@ -72,22 +85,88 @@ export function findRewrites(routes: RoutesManifest, prerender: PrerenderManifes
   };
 }
 
-/**
- * Whether a request may be passed on. Where that cannot be told for sure, it may. `paths` are the ways in which rules may
- * have the path: with and without basePath and locale; `page` is without either.
- */
-export function leadsOutside(rewrites: Rewrites, paths: readonly string[], page: string): boolean {
+/** Whether the request for a path may be passed on. Where that cannot be told for sure, it may. */
+export function leadsOutside(rewrites: Rewrites, path: string, formsOf: (path: string) => Forms): boolean {
   const { beforeFiles, afterFiles, fallback, pages, patterns, closed, prerendered } = rewrites;
-  const spellings = [...new Set([...paths, page].flatMap((path) => [path, decoded(path)]))];
-  const matches = (rules: readonly RegExp[]): boolean =>
-    rules.some((rule) => spellings.some((path) => rule.test(path)));
-  const isPage = (rules: readonly RegExp[]): boolean => rules.some((rule) => rule.test(page));
-  if (matches(beforeFiles)) return true;
-  if (isPage(pages)) return false;
-  if (matches(afterFiles)) return true;
-  if (isPage(patterns)) return false;
-  if (isPage(closed) && spellings.some((path) => prerendered.has(path))) return false;
-  return matches(fallback);
+  const isPage = ({ page }: Forms): boolean => pages.some((rule) => rule.test(page));
+  const isAnyPage = (forms: Forms): boolean =>
+    isPage(forms) ||
+    patterns.some((rule) => rule.test(forms.page)) ||
+    (closed.some((rule) => rule.test(forms.page)) && spellings(forms).some((one) => prerendered.has(one)));
+  const fallbacks = (forms: Forms): boolean =>
+    !isAnyPage(forms) && follow(fallback, forms, formsOf, { stop: isAnyPage, next: () => false });
+  const afters = (forms: Forms): boolean =>
+    !isPage(forms) && follow(afterFiles, forms, formsOf, { stop: isAnyPage, next: fallbacks });
+  return follow(beforeFiles, formsOf(path), formsOf, { stop: () => false, next: afters });
+}
+
+/** Applies rules, one after the other; what has become a page stops there. */
+function follow(
+  rules: readonly Rule[],
+  forms: Forms,
+  formsOf: (path: string) => Forms,
+  how: { stop: (forms: Forms) => boolean; next: (forms: Forms) => boolean },
+): boolean {
+  const [rule, ...others] = rules;
+  if (!rule) return how.next(forms);
+  const match = spellings(forms)
+    .map((path) => rule.regex.exec(path))
+    .find((one) => one !== null);
+  if (!match) return follow(others, forms, formsOf, how);
+  const path = rule.to(match.slice(1).map((part) => part ?? ""));
+  if (path === undefined) return true;
+  const then = formsOf(path);
+  if (!how.stop(then) && follow(others, then, formsOf, how)) return true;
+  return !rule.sure && follow(others, forms, formsOf, how);
+}
+
+function spellings({ paths, page }: Forms): string[] {
+  return [...new Set([...paths, page].flatMap((path) => [path, decoded(path)]))];
+}
+
+function ruleOf(rewrite: Rewrite): Rule {
+  const { source, destination, has = [], missing = [] } = rewrite;
+  const regex = regexOf(rewrite);
+  const names = isOutside(destination) ? undefined : namesOf(source);
+  const groups = (new RegExp(`${regex.source}|`).exec("")?.length ?? 1) - 1;
+  const [template = ""] = destination.split(/[?#]/);
+  const to = (found: readonly string[]): string | undefined => {
+    if (!names || names.length !== groups) return undefined;
+    let known = true;
+    const path = template.replace(/:([A-Za-z0-9_]+)[*+?]?/g, (_all, name: string) => {
+      const at = names.indexOf(name);
+      known &&= at >= 0;
+      return found[at] ?? "";
+    });
+    return known ? path.replace(/\/{2,}/g, "/") : undefined;
+  };
+  return { regex, sure: has.length === 0 && missing.length === 0, to };
+}
+
+/** The names of what an expression finds, in their order; undefined if some has none. */
+function namesOf(source: string): string[] | undefined {
+  const names: string[] = [];
+  for (let at = 0; at < source.length; at++) {
+    if (source[at] === "\\") at++;
+    else if (source[at] === "(") return undefined;
+    else if (source[at] === ":") {
+      const name = /^\w+/.exec(source.slice(at + 1))?.[0] ?? "";
+      names.push(name);
+      at += name.length;
+      if (source[at + 1] === "(") at = endOfGroup(source, at + 1);
+    }
+  }
+  return names;
+}
+
+function endOfGroup(source: string, from: number): number {
+  let depth = 0;
+  for (let at = from; at < source.length; at++) {
+    if (source[at] === "\\") at++;
+    else if (source[at] === "(") depth++;
+    else if (source[at] === ")" && --depth === 0) return at;
+  }
+  return source.length;
 }
 
 function isOutside(destination: string): boolean {

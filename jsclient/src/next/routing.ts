@@ -78,9 +78,12 @@ export function toRequestPath(path: string, routing: Routing): string {
  */
 export function leavesHost(path: string, { basePath, locales, defaultLocale, rewrites }: Routing): boolean {
   if (!rewrites) return false;
-  const { plain, locale = defaultLocale, page } = split(path, locales);
-  const paths = [plain, ...(locales.length > 0 ? [`/${locale}${page === "/" ? "" : page}`] : [])];
-  return leadsOutside(rewrites, [...paths, ...paths.map((one) => basePath + one)], page);
+  return leadsOutside(rewrites, path, (one) => {
+    const below = basePath !== "" && `${one}/`.startsWith(`${basePath}/`) ? one.slice(basePath.length) : one;
+    const { plain, locale = defaultLocale, page } = split(below, locales);
+    const paths = [plain, ...(locales.length > 0 ? [`/${locale}${page === "/" ? "" : page}`] : [])];
+    return { paths: [...paths, ...paths.map((form) => basePath + form)], page };
+  });
 }
 
 /** A path as it is requested, and what it has of a locale. */
