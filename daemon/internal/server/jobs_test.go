@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -378,6 +379,26 @@ func TestAWatcherIsToldOfItsJobsInABusyQueue(t *testing.T) {
 			t.Fatalf("not told of its end while %d others were enqueued", others)
 		default:
 			o.enqueue(&isrdv1.EnqueueRequest{Paths: []string{fmt.Sprint("/other/", others)}})
+		}
+	}
+}
+
+// A CMS that publishes everything must not stand before an editor who waits for one page.
+func TestManyPathsOfOneWebhookAreBulk(t *testing.T) {
+	q := queue.NewMemory(queue.Config{})
+	s := server.New(server.Config{Jobs: q, Registerer: prometheus.NewRegistry()})
+	for n, want := range map[int]queue.Priority{1: queue.Interactive, 100: queue.Interactive, 101: queue.Bulk} {
+		var paths []string
+		for i := range n {
+			paths = append(paths, fmt.Sprint("/", n, "/", i))
+		}
+		ids, _, err := s.Revalidate(t.Context(), "shop", paths, nil)
+		if err != nil || len(ids) != n {
+			t.Fatal(ids, err)
+		}
+		jobs, err := q.Get(t.Context(), "shop", ids[:1])
+		if err != nil || len(jobs) != 1 || jobs[0].Priority != want {
+			t.Errorf("of %d paths: %+v, %v; want priority %d", n, jobs, err, want)
 		}
 	}
 }
