@@ -15,6 +15,7 @@ const PLAIN: Routing = {
   rewrites: undefined,
 };
 const SHELLS = [/^\/f\/([^/]+?)(?:\/)?$/];
+const EVERYTHING = [/^(?:\/(.+?))?(?:\/)?$/];
 const I18N = { locales: ["en", "de-CH"], defaultLocale: "en" };
 
 const CASES: [what: string, routing: Partial<Routing>, path: string, requested: string][] = [
@@ -38,6 +39,9 @@ const CASES: [what: string, routing: Partial<Routing>, path: string, requested: 
     "/f/x",
     "/docs/_next/data/b1/f/x.json",
   ],
+  ["the root with a shell", { shells: EVERYTHING }, "/", "/_next/data/b1/index.json"],
+  ["the root with a shell in the default language", { shells: EVERYTHING, ...I18N }, "/", "/_next/data/b1/en.json"],
+  ["the root with a shell in another language", { shells: EVERYTHING, ...I18N }, "/de-CH", "/_next/data/b1/de-CH.json"],
   ["its data in the default language", { shells: SHELLS, ...I18N }, "/f/x", "/_next/data/b1/en/f/x.json"],
   ["its data in another language", { shells: SHELLS, ...I18N }, "/de-CH/f/x", "/_next/data/b1/de-CH/f/x.json"],
   ["a language in lower case", { shells: SHELLS, ...I18N }, "/de-ch/f/x", "/_next/data/b1/de-CH/f/x.json"],

@@ -64,7 +64,8 @@ export function toRequestPath(path: string, routing: Routing): string {
   const { plain, locale, page } = split(path, locales);
   if (shells.some((shell) => shell.test(page))) {
     const prefix = locales.length > 0 ? `/${locale ?? defaultLocale}` : "";
-    return `${basePath}/_next/data/${encodeURIComponent(buildId)}${prefix}${page}.json`;
+    const data = prefix + (page === "/" ? "" : page) || "/index";
+    return `${basePath}/_next/data/${encodeURIComponent(buildId)}${data}.json`;
   }
   const isFile = /\.[^/]+$/.test(plain);
   const asIs = plain === "/" && basePath !== "" ? "" : plain;
