@@ -157,6 +157,22 @@ func TestTheMemoryOfDeliveriesIsBounded(t *testing.T) {
 	}
 }
 
+// HTTP does not look at the case of letters in either.
+func TestHeadersAndSchemesMayHaveAnyCase(t *testing.T) {
+	m, err := load(t, "sources: {x: {auth: {scheme: bearer, header: authorization}}}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := start(t, Config{Tokens: []string{"the-daemon's-token"}, Map: m})
+	for _, path := range []string{"/revalidate/shop", "/revalidate/shop/x"} {
+		for _, scheme := range []string{"Bearer ", "bearer ", "BEARER ", ""} {
+			if a := e.post(path, `["/a"]`, "authorization", scheme+"the-daemon's-token"); a.status != 202 {
+				t.Errorf("%s, %q: %d %s", path, scheme, a.status, a.Error)
+			}
+		}
+	}
+}
+
 func TestBodiesAreBounded(t *testing.T) {
 	e := start(t, Config{Tokens: []string{token}, MaxBytes: 1 << 20})
 	large := `["/` + strings.Repeat("a", 1<<20) + `"]`
