@@ -1,10 +1,10 @@
 import { randomBytes } from "node:crypto";
 import { type IncomingMessage, request as requestHttp } from "node:http";
-import { messageOf, type RefusedError, TooLargeError } from "./errors.js";
+import { IsrdError, messageOf, type RefusedError, TooLargeError } from "./errors.js";
 import { Space } from "./gen/isrd/v1/entry_pb.js";
 import type { Job } from "./gen/isrd/v1/session_pb.js";
 import type { JobReport, Work } from "./jobs.js";
-import { type Routing, toRequestPath } from "./next/routing.js";
+import { leavesHost, type Routing, toRequestPath } from "./next/routing.js";
 import type { OwnConnection, OwnServer } from "./own-server.js";
 import { VERSION } from "./version.js";
 
@@ -89,6 +89,12 @@ export class Regeneration implements Work {
   ): Promise<IncomingMessage> {
     const { server, previewId, routing } = this.#options;
     this.#routing ??= routing();
+    if (leavesHost(path, this.#routing)) {
+      throw new IsrdError(
+        "refused",
+        "a rewrite may pass this path on to another host, which must not get the build's secret",
+      );
+    }
     await server.ready(AbortSignal.any([signal, AbortSignal.timeout(SERVER_WAIT_MS)]));
     const connection = await server.connect(signal);
     const headers = {

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { rmSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type RequestListener, type Server } from "node:http";
+import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { SessionRequestSchema } from "../src/gen/isrd/v1/cache_pb.js";
@@ -106,6 +108,17 @@ describe("jobs of a daemon", () => {
       const bytes = Buffer.from(toBinary(SessionRequestSchema, create(SessionRequestSchema, frame as never)));
       assert.ok(!bytes.includes(PREVIEW_ID), `frame ${frame.frame.case}`);
     }
+  });
+
+  test("a path that may lead to another host is not requested: that would get the secret", async (t) => {
+    const manifest = join(build.serverDistDir, "..", "routes-manifest.json");
+    t.after(() => rmSync(manifest));
+    const rewrites = [{ destination: "https://old.example/:path*", regex: "^/old(?:/(.*))?$" }];
+    writeFileSync(manifest, JSON.stringify({ rewrites }));
+    const result = await hand({ path: "/old/x" });
+    assert.match(result?.error ?? "", /another host/);
+    assert.equal(requests.length, 0);
+    assert.equal((await hand({ path: "/new" }))?.httpStatus, 200);
   });
 
   test("the report names the entry that the handler was asked for first, but no error page", async () => {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"time"
 
@@ -64,7 +65,8 @@ func dial(a config.Address) (*grpc.ClientConn, error) {
 	if a.Network == "unix" {
 		target = "unix://" + a.Target
 	}
-	conn, err := grpc.NewClient(target, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient(target, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(math.MaxInt32))) // the daemon bounds what it sends
 	if err != nil {
 		return nil, fmt.Errorf("dial %v: %w", a, err)
 	}

@@ -6,13 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"time"
 
 	"github.com/spf13/pflag"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	isrdv1 "github.com/isrd/isrd/daemon/gen/isrd/v1"
 	"github.com/isrd/isrd/daemon/internal/config"
@@ -121,24 +124,23 @@ const maxWatched = 1000
 func await(ctx context.Context, client isrdv1.RevalidationServiceClient, app string, jobs []*isrdv1.EnqueuedJob, stdout io.Writer) error {
 	failed := 0
 	for some := range slices.Chunk(jobs, maxWatched) {
-		ids := make([]string, len(some))
-		for i, j := range some {
-			ids[i] = j.GetJobId()
+		left := make(map[string]bool, len(some))
+		for _, j := range some {
+			left[j.GetJobId()] = true
 		}
-		stream, err := client.Watch(ctx, &isrdv1.WatchRequest{App: app, JobIds: ids})
-		if err != nil {
-			return fmt.Errorf("watch: %w", err)
-		}
-		for {
-			w, err := stream.Recv()
-			if errors.Is(err, io.EOF) {
-				break
+		for len(left) > 0 {
+			n, err := watch(ctx, client, app, left, stdout)
+			failed += n
+			if err == nil {
+				continue
 			}
-			if err != nil {
+			if status.Code(err) != codes.Unavailable {
 				return fmt.Errorf("watch: %w", err)
 			}
-			if !report(w.GetJob(), stdout) {
-				failed++
+			select { // the daemon restarts, and the jobs go on
+			case <-time.After(watchAgain):
+			case <-ctx.Done():
+				return fmt.Errorf("watch: %w", err)
 			}
 		}
 	}
@@ -146,6 +148,35 @@ func await(ctx context.Context, client isrdv1.RevalidationServiceClient, app str
 		return fmt.Errorf("%d of %d jobs were not done", failed, len(jobs))
 	}
 	return nil
+}
+
+// watchAgain is how long to wait after a Watch that broke.
+const watchAgain = 200 * time.Millisecond
+
+// watch prints what becomes of jobs, takes those that have ended out of left, and says how many of them have failed.
+func watch(ctx context.Context, client isrdv1.RevalidationServiceClient, app string, left map[string]bool, stdout io.Writer) (failed int, err error) {
+	ids := slices.Sorted(maps.Keys(left))
+	stream, err := client.Watch(ctx, &isrdv1.WatchRequest{App: app, JobIds: ids}, grpc.WaitForReady(true))
+	if err != nil {
+		return 0, err //nolint:wrapcheck // the caller says what it is of
+	}
+	for {
+		w, err := stream.Recv()
+		switch {
+		case errors.Is(err, io.EOF):
+			clear(left)
+			return failed, nil
+		case err != nil:
+			return failed, err //nolint:wrapcheck // as above
+		}
+		if !report(w.GetJob(), stdout) {
+			failed++
+		}
+		switch w.GetJob().GetState() {
+		case isrdv1.JobState_JOB_STATE_DONE, isrdv1.JobState_JOB_STATE_DEAD, isrdv1.JobState_JOB_STATE_UNSPECIFIED:
+			delete(left, w.GetJob().GetJobId())
+		}
+	}
 }
 
 var ends = map[isrdv1.JobOutcome]string{

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,7 +17,9 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 
 	isrdv1 "github.com/isrd/isrd/daemon/gen/isrd/v1"
 	"github.com/isrd/isrd/daemon/internal/cli"
@@ -279,5 +282,67 @@ func TestRevalidateCommand(t *testing.T) {
 	t.Setenv("ISRD_APP", "")
 	if code, _, stderr := run(t, "revalidate", "/a"); code != 2 || !strings.Contains(stderr, "--app") {
 		t.Errorf("without an app: code %d, %q", code, stderr)
+	}
+}
+
+// As many as one call may name; each is named in the answer.
+func TestRevalidateCommandTakesManyPaths(t *testing.T) {
+	address, _ := serve(t)
+	args := []string{"revalidate", "--app", "shop", "--address", address, "--priority", "bulk"}
+	for i := range 20_000 {
+		args = append(args, fmt.Sprintf("/%0200d", i))
+	}
+	code, stdout, stderr := run(t, args...)
+	if n := strings.Count(stdout, "queued "); code != 0 || n != 20_000 {
+		t.Errorf("code %d, %d queued: %s", code, n, stderr)
+	}
+}
+
+// restarting is a daemon that is away for a moment when somebody watches.
+type restarting struct {
+	isrdv1.UnimplementedRevalidationServiceServer
+	watches [][]string
+}
+
+func (*restarting) Enqueue(context.Context, *isrdv1.EnqueueRequest) (*isrdv1.EnqueueResponse, error) {
+	return &isrdv1.EnqueueResponse{Jobs: []*isrdv1.EnqueuedJob{{JobId: "1", Path: "/1"}, {JobId: "2", Path: "/2"}}}, nil
+}
+
+func (r *restarting) Watch(w *isrdv1.WatchRequest, stream grpc.ServerStreamingServer[isrdv1.WatchResponse]) error {
+	r.watches = append(r.watches, w.GetJobIds())
+	for _, id := range w.GetJobIds() {
+		j := &isrdv1.JobRecord{JobId: id, Path: "/" + id, State: isrdv1.JobState_JOB_STATE_DONE, Outcome: isrdv1.JobOutcome_JOB_OUTCOME_WRITTEN}
+		if err := stream.Send(&isrdv1.WatchResponse{Job: j}); err != nil {
+			return err
+		}
+		if len(r.watches) == 1 {
+			return status.Error(codes.Unavailable, "the daemon stops; watch again")
+		}
+	}
+	return nil
+}
+
+func TestRevalidateCommandWatchesAgainAfterARestart(t *testing.T) {
+	dir, err := os.MkdirTemp("", "isrd") // as in serve
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	socket := filepath.Join(dir, "isrd.sock")
+	var lc net.ListenConfig
+	l, err := lc.Listen(t.Context(), "unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	service, server := new(restarting), grpc.NewServer()
+	isrdv1.RegisterRevalidationServiceServer(server, service)
+	go func() { _ = server.Serve(l) }() // until it is stopped
+	defer server.Stop()
+	code, stdout, stderr := run(t, "revalidate", "/1", "/2", "--app", "shop", "--address", "unix://"+socket, "--wait")
+	if code != 0 || strings.Count(stdout, "regenerated /1") != 1 || strings.Count(stdout, "regenerated /2") != 1 {
+		t.Errorf("code %d, %s: %s", code, stdout, stderr)
+	}
+	if fmt.Sprint(service.watches) != "[[1 2] [2]]" {
+		t.Errorf("watched %v", service.watches)
 	}
 }

@@ -22,11 +22,13 @@ const (
 // job is a Job on the desk.
 type job struct {
 	Job
-	is    status
-	entry *list.Element // where it is ready
-	after *job          // the next one of its path, while this one is claimed
-	due   int64         // of its timer
-	index int           // of its timer; -1: there is none
+	is     status
+	entry  *list.Element // where it is ready
+	after  *job          // the next one of its path, while this one has not ended
+	before *job          // whose next one it is, while it is behind
+	asked  int64         // when it was asked for last, by whoever needs a render that begins later
+	due    int64         // of its timer
+	index  int           // of its timer; -1: there is none
 }
 
 func (j *job) shown() Job {
@@ -106,14 +108,14 @@ func (d *desk) add(r Request, id string) (Ticket, bool) {
 	if d.open >= d.config.Limit(r.Priority) {
 		return Ticket{}, false
 	}
-	j := &job{Job: Job{Request: r, ID: id, Enqueued: d.now}, index: -1}
+	j := &job{Job: Job{Request: r, ID: id, Enqueued: d.now}, asked: d.now, index: -1}
 	d.jobs[id], d.paths[j.where()] = j, j
 	d.open++
 	switch {
 	case there == nil:
 		d.push(j)
 	case there.is == claimed:
-		j.is, there.after = behind, j
+		d.follow(j, there)
 	default:
 		d.put(j, there.Claimed+d.config.Settle.Milliseconds())
 	}
@@ -121,8 +123,15 @@ func (d *desk) add(r Request, id string) (Ticket, bool) {
 	return Ticket{ID: id}, true
 }
 
+// follow makes a job the next one of one that is claimed.
+func (d *desk) follow(j, before *job) {
+	j.is, j.before, before.after = behind, before, j
+	d.timers.clear(j)
+}
+
 // join makes a job do what is asked for too.
 func (d *desk) join(j *job, r Request) {
+	j.asked = d.now
 	j.OnlyIfCached = j.OnlyIfCached && r.OnlyIfCached
 	if r.Priority >= j.Priority {
 		return
@@ -174,6 +183,7 @@ func (d *desk) forget(j *job) {
 // ended lets the next job of the path go on.
 func (d *desk) ended(j *job) {
 	if after := j.after; after != nil && after.is == behind {
+		after.before = nil
 		d.put(after, j.Claimed+d.config.Settle.Milliseconds())
 	}
 	j.after = nil
@@ -181,17 +191,17 @@ func (d *desk) ended(j *job) {
 	d.told[Ended] = true
 }
 
-// complete ends a job well. If this attempt was claimed after the next job of the path was asked for, as it may be when
-// others failed before, then it did what that is to do.
+// complete ends a job well. If this attempt was claimed after the next job of the path was asked for the last time, as it
+// may be when others failed before, then it did what that is to do.
 func (d *desk) complete(j *job) {
 	j.is = done
 	d.timers.set(j, d.now+d.config.Keep.Milliseconds())
 	after := j.after
-	if after == nil || after.is != behind || after.Enqueued >= j.Claimed || j.OnlyIfCached && !after.OnlyIfCached {
+	if after == nil || after.is != behind || after.asked >= j.Claimed || j.OnlyIfCached && !after.OnlyIfCached {
 		d.ended(j)
 		return
 	}
-	j.after = nil
+	j.after, after.before = nil, nil
 	d.ended(j)
 	after.By, after.Claimed = j.By, j.Claimed
 	after.Outcome, after.HTTPStatus, after.Reason = j.Outcome, j.HTTPStatus, j.Reason
@@ -247,15 +257,16 @@ func (d *desk) tick() {
 // find takes the job whose turn it is out of its line; nil: there is none that there is a place for.
 func (d *desk) find(free map[string]int) *job {
 	builds := slices.Sorted(maps.Keys(free))
+	first := First(d.turn, len(builds))
 	for _, p := range Order(d.turn) {
 		for i := range builds {
-			build := builds[(int(d.turn%1024)+i)%len(builds)] //nolint:gosec // small
-			first := d.line(p, build).Front()
-			if first == nil || free[build] <= 0 {
+			build := builds[(first+i)%len(builds)]
+			next := d.line(p, build).Front()
+			if next == nil || free[build] <= 0 {
 				continue
 			}
 			free[build]--
-			j := first.Value.(*job) //nolint:errcheck,forcetypeassert // nothing else is put there
+			j := next.Value.(*job) //nolint:errcheck,forcetypeassert // nothing else is put there
 			d.pull(j)
 			return j
 		}
@@ -295,15 +306,15 @@ func (d *desk) retry(j *job) bool {
 	d.bury(j)
 	there := d.paths[j.where()]
 	if there != nil && there.is <= behind {
+		d.join(there, j.Request)
 		d.forget(j) // that one does what it was to do
 		return true
 	}
-	j.Attempt = 0
+	j.Attempt, j.asked = 0, d.now
 	d.open++
 	d.paths[j.where()] = j
 	if there != nil && there.is == claimed {
-		j.is, there.after = behind, j
-		d.timers.clear(j)
+		d.follow(j, there)
 	} else {
 		d.push(j)
 	}
@@ -317,10 +328,14 @@ func (d *desk) drop(j *job) bool {
 	}
 	d.pull(j)
 	d.bury(j)
+	before := j.before
 	if j.is < done {
 		d.ended(j)
 	}
 	d.forget(j)
+	if before != nil { // who asks now is to find that one
+		before.after, d.paths[j.where()] = nil, before
+	}
 	d.told[Ended] = true
 	return true
 }

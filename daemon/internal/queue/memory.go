@@ -76,6 +76,7 @@ func (m *Memory) Enqueue(ctx context.Context, app string, requests []Request) ([
 		return nil, err
 	}
 	defer done()
+	d.tick() // with no worker at all nobody else does
 	tickets := make([]Ticket, 0, len(requests))
 	for _, r := range requests {
 		t, ok := d.add(r, rand.Text())

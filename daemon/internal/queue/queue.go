@@ -126,6 +126,12 @@ func (c Config) Limit(p Priority) int {
 	}
 }
 
+// First is the one of n builds that the claim with this number looks for jobs in first. The steps from one claim of a low
+// priority to the next, 4 and 16, may be rounds of n: so it moves on with every sixteen.
+func First(turn uint64, n int) int {
+	return int((turn + turn/16) % uint64(max(n, 1))) //nolint:gosec // less than n
+}
+
 // Order is the order of priorities that the claim with this number looks for jobs in.
 func Order(turn uint64) [3]Priority {
 	switch {

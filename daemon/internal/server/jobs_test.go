@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -345,5 +346,59 @@ func TestABuildThatHasAProcessGetsItsJob(t *testing.T) {
 	}
 	if got := fmt.Sprint(len(o.watch(none...))); got != "1" {
 		t.Error(got)
+	}
+}
+
+// Where jobs come and go all the time there is always news.
+func TestAWatcherIsToldOfItsJobsInABusyQueue(t *testing.T) {
+	o := startOffice(t, server.Config{})
+	jobs := o.enqueue(&isrdv1.EnqueueRequest{Paths: []string{"/p"}})
+	stream, err := o.queue.Watch(t.Context(), &isrdv1.WatchRequest{App: "shop", JobIds: []string{jobs[0].GetJobId()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w, err := stream.Recv(); err != nil || w.GetJob().GetState() != isrdv1.JobState_JOB_STATE_QUEUED {
+		t.Fatal(w, err)
+	}
+	told, others := make(chan error, 1), 0
+	if _, err := o.queue.Drop(t.Context(), &isrdv1.DropRequest{App: "shop", JobIds: []string{jobs[0].GetJobId()}}); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_, err := stream.Recv()
+		told <- err
+	}()
+	for over := time.After(5 * time.Second); ; others++ {
+		select {
+		case err := <-told:
+			if err != nil {
+				t.Error(err)
+			}
+			return
+		case <-over:
+			t.Fatalf("not told of its end while %d others were enqueued", others)
+		default:
+			o.enqueue(&isrdv1.EnqueueRequest{Paths: []string{fmt.Sprint("/other/", others)}})
+		}
+	}
+}
+
+// A CMS that publishes everything must not stand before an editor who waits for one page.
+func TestManyPathsOfOneWebhookAreBulk(t *testing.T) {
+	q := queue.NewMemory(queue.Config{})
+	s := server.New(server.Config{Jobs: q, Registerer: prometheus.NewRegistry()})
+	for n, want := range map[int]queue.Priority{1: queue.Interactive, 100: queue.Interactive, 101: queue.Bulk} {
+		var paths []string
+		for i := range n {
+			paths = append(paths, fmt.Sprint("/", n, "/", i))
+		}
+		ids, _, err := s.Revalidate(t.Context(), "shop", paths, nil)
+		if err != nil || len(ids) != n {
+			t.Fatal(ids, err)
+		}
+		jobs, err := q.Get(t.Context(), "shop", ids[:1])
+		if err != nil || len(jobs) != 1 || jobs[0].Priority != want {
+			t.Errorf("of %d paths: %+v, %v; want priority %d", n, jobs, err, want)
+		}
 	}
 }

@@ -219,18 +219,26 @@ func (s *revalidationService) Watch(r *isrdv1.WatchRequest, stream grpc.ServerSt
 	w := watcher{service: s, app: r.GetApp(), ids: r.GetJobIds(), sent: make(map[string]queue.Job), stream: stream}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	soon := false // what is heard on the way to a look does not put it off
+	hear := func() {
+		if !soon {
+			soon = true
+			timer.Reset(lookEvery)
+		}
+	}
 	for {
 		select {
 		case <-timer.C:
+			soon = false
 			over, err := w.look(ctx)
 			if over || err != nil {
 				return statusOf(err).Err()
 			}
 			timer.Reset(queue.Recheck)
 		case <-ready:
-			timer.Reset(lookEvery)
+			hear()
 		case <-ended:
-			timer.Reset(lookEvery)
+			hear()
 		case <-s.stops:
 			return status.Error(codes.Unavailable, "the daemon stops; watch again")
 		case <-ctx.Done():

@@ -84,8 +84,9 @@ func (a auth) shown(header http.Header, now time.Time, window time.Duration) (sh
 	}
 	if len(a.tokens) > 0 {
 		if token := header.Get(a.tokenHeader); token != "" {
-			if a.tokenHeader == "Authorization" {
-				token, _ = strings.CutPrefix(token, "Bearer ")
+			const scheme = "Bearer "
+			if strings.EqualFold(a.tokenHeader, "Authorization") && len(token) >= len(scheme) && strings.EqualFold(token[:len(scheme)], scheme) {
+				token = token[len(scheme):]
 			}
 			if !isOne([]byte(token), a.tokens) {
 				return s, refuse(http.StatusUnauthorized, "unauthorized", "the token is wrong")

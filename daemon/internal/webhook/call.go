@@ -241,7 +241,7 @@ func (h *Hook) read(c *call, w http.ResponseWriter) (body []byte, release func()
 	release = func() {}
 	limit := h.config.MaxBytes
 	if !c.known && h.limits.suspect(c.from, h.config.Now()) {
-		limit = min(limit, maxSuspect)
+		limit = min(limit, maxCommon)
 	}
 	size := c.ContentLength
 	if size < 0 {
@@ -250,10 +250,12 @@ func (h *Hook) read(c *call, w http.ResponseWriter) (body []byte, release func()
 	if size > limit {
 		return nil, release, refuse(http.StatusRequestEntityTooLarge, "too_large", "the body has %d bytes; the limit is %d", size, limit)
 	}
-	if !h.limits.reserve(size) {
-		return nil, release, refuse(http.StatusServiceUnavailable, "busy", "too many requests at the same time; send it again")
+	if size > maxCommon {
+		if !h.limits.reserve(size) {
+			return nil, release, refuse(http.StatusServiceUnavailable, "busy", "too many requests at the same time; send it again")
+		}
+		release = func() { h.limits.release(size) }
 	}
-	release = func() { h.limits.release(size) }
 	body, err = io.ReadAll(http.MaxBytesReader(w, c.Body, limit))
 	var large *http.MaxBytesError
 	switch {

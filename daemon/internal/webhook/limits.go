@@ -18,10 +18,11 @@ const (
 	badRateAll, badBurstAll = 100, 500
 	// maxSources bounds the sources that are counted; who was silent longest is forgotten.
 	maxSources = 4096
-	// maxSuspect bounds a body from a source that has sent too many of them, or from any if all have. So a request with a
-	// valid signature is taken even from behind the same proxy, and one without costs the hash of so much.
-	maxSuspect = 64 << 10
-	// budget is how many bodies of the largest size there may be at a time.
+	// maxCommon bounds a body from a source that has sent too many of them, or from any if all have. So a request with a
+	// valid signature is taken even from behind the same proxy, and one without costs the hash of so much. Bodies of that
+	// size are bounded by the connections alone: those that are announced and do not arrive take no room from them.
+	maxCommon = 64 << 10
+	// budget is how many bodies of the largest size there may be at a time, beside those.
 	budget = 64
 )
 

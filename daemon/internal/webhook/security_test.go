@@ -157,6 +157,22 @@ func TestTheMemoryOfDeliveriesIsBounded(t *testing.T) {
 	}
 }
 
+// HTTP does not look at the case of letters in either.
+func TestHeadersAndSchemesMayHaveAnyCase(t *testing.T) {
+	m, err := load(t, "sources: {x: {auth: {scheme: bearer, header: authorization}}}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := start(t, Config{Tokens: []string{"the-daemon's-token"}, Map: m})
+	for _, path := range []string{"/revalidate/shop", "/revalidate/shop/x"} {
+		for _, scheme := range []string{"Bearer ", "bearer ", "BEARER ", ""} {
+			if a := e.post(path, `["/a"]`, "authorization", scheme+"the-daemon's-token"); a.status != 202 {
+				t.Errorf("%s, %q: %d %s", path, scheme, a.status, a.Error)
+			}
+		}
+	}
+}
+
 func TestBodiesAreBounded(t *testing.T) {
 	e := start(t, Config{Tokens: []string{token}, MaxBytes: 1 << 20})
 	large := `["/` + strings.Repeat("a", 1<<20) + `"]`
@@ -175,8 +191,42 @@ func TestBodiesAreBounded(t *testing.T) {
 	if left != budget<<20 {
 		t.Errorf("%d bytes of the budget are left", left)
 	}
-	if a := e.withToken("/revalidate/shop", `["/a"]`); a.status != 503 || !strings.Contains(a.Error, "same time") {
+	if a := e.withToken("/revalidate/shop", `["/a"`+many(10_000)+`]`); a.status != 503 || !strings.Contains(a.Error, "same time") {
 		t.Errorf("with no room for bodies: %d %s", a.status, a.Error)
+	}
+}
+
+// Who announces large bodies and does not send them holds nobody up that has a common one.
+func TestBodiesThatDoNotArriveHoldNobodyUp(t *testing.T) {
+	e := start(t, Config{Secrets: []string{secret}, MaxBytes: 1 << 20})
+	address := run(t, e.Hook)
+	var d net.Dialer
+	for range budget {
+		conn, err := d.DialContext(t.Context(), "tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_, err = fmt.Fprintf(conn, "POST /revalidate/shop HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%s: %d\r\n%s: sha256=00\r\n\r\n[",
+			1<<20, TimestampHeader, time.Now().Unix(), SignatureHeader)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	left := func() int64 {
+		e.limits.mu.Lock()
+		defer e.limits.mu.Unlock()
+		return e.limits.left
+	}
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(10 * time.Second); left() > 0; <-tick.C {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d bytes are left", left())
+		}
+	}
+	if a := e.post("/revalidate/shop", `["/a"]`, signed(secret, time.Now(), "", `["/a"]`)...); a.status != 202 {
+		t.Errorf("a good one: %d %s", a.status, a.Error)
 	}
 }
 

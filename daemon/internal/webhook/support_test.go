@@ -34,6 +34,15 @@ type office struct {
 	mu          sync.Mutex
 	fails       error
 	paths, tags []string
+	looks       int // at jobs
+}
+
+// Get is the queue's, counted.
+func (o *office) Get(ctx context.Context, app string, ids []string) ([]queue.Job, error) {
+	o.mu.Lock()
+	o.looks++
+	o.mu.Unlock()
+	return o.Memory.Get(ctx, app, ids)
 }
 
 func (o *office) Revalidate(ctx context.Context, app string, paths, tags []string) (ids []string, fleetWide bool, err error) {

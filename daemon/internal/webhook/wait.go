@@ -26,6 +26,9 @@ var stateNames = map[queue.State]string{
 // maxAwaited bounds the jobs of one request that is waited for.
 const maxAwaited = 1000
 
+// lookEvery is the least time between two looks of who waits: jobs may end by the hundred.
+const lookEvery = 50 * time.Millisecond
+
 // await waits until jobs have ended, and says how they stand. True: they have. Whoever asks for more than there is room for
 // is answered at once.
 func (h *Hook) await(ctx context.Context, app string, ids []string, limit time.Duration, stops <-chan struct{}) ([]jobReport, bool) {
@@ -42,24 +45,29 @@ func (h *Hook) await(ctx context.Context, app string, ids []string, limit time.D
 	defer stop()
 	over := time.NewTimer(limit)
 	defer over.Stop()
+	again := time.NewTimer(queue.Recheck)
+	defer again.Stop()
 	for {
 		jobs, finished := h.look(ctx, app, ids)
 		if finished {
 			return jobs, true
 		}
-		again := time.NewTimer(queue.Recheck)
-		select {
-		case <-ended:
-		case <-again.C:
-		case <-over.C:
-			jobs, finished = h.look(ctx, app, ids)
-			return jobs, finished
-		case <-stops:
-			return jobs, false
-		case <-ctx.Done():
-			return jobs, false
+		again.Reset(queue.Recheck)
+		for heard, waits := ended, true; waits; {
+			select {
+			case <-heard:
+				heard = nil // what else there is until then, that look will see
+				again.Reset(lookEvery)
+			case <-again.C:
+				waits = false
+			case <-over.C:
+				return h.look(ctx, app, ids)
+			case <-stops:
+				return jobs, false
+			case <-ctx.Done():
+				return jobs, false
+			}
 		}
-		again.Stop()
 	}
 }
 

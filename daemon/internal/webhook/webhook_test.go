@@ -182,6 +182,37 @@ func TestWhoWaitsIsToldTheEnd(t *testing.T) {
 	}
 }
 
+// A thousand waiters that look at a thousand jobs whenever one of anybody ends would be all that the store does.
+func TestWhoWaitsDoesNotLookAtEveryEnd(t *testing.T) {
+	e := start(t, Config{Tokens: []string{token}})
+	done := make(chan answer, 1)
+	r := e.request("/revalidate/shop?wait=500ms", `["/a"]`, "Authorization", "Bearer "+token)
+	begun := time.Now()
+	go func() {
+		a, _ := e.try(r)
+		done <- a
+	}()
+	for others := 0; ; others++ {
+		select {
+		case <-done:
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			if most := int(time.Since(begun)/lookEvery) + 2; e.looks > most {
+				t.Errorf("%d looks while %d other jobs ended, want at most %d", e.looks, others, most)
+			}
+			return
+		default:
+			tickets, err := e.Enqueue(t.Context(), "shop", []queue.Request{{Path: fmt.Sprint("/other/", others), Priority: queue.Bulk}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n, err := e.Drop(t.Context(), "shop", []string{tickets[0].ID}); n != 1 || err != nil {
+				t.Fatal(n, err)
+			}
+		}
+	}
+}
+
 func TestAWaitEndsWhenTheDaemonStops(t *testing.T) {
 	e := start(t, Config{Tokens: []string{token}})
 	stops := make(chan struct{})

@@ -116,3 +116,41 @@ func TestOneLeaderWorksAndIsFollowedWithinItsLease(t *testing.T) {
 		b.want(job, queue.Done)
 	})
 }
+
+// In the middle of a rolling deployment those who work may all be of one build. The pages of the other are not forgotten:
+// who enqueues makes jobs for it too, which wait for a process of it that works.
+func TestABuildIsKnownWhoseProcessesGetNoJobs(t *testing.T) {
+	second := offer(1)
+	second.Ordinal = 1
+	for mode, o := range map[worker.Mode]queue.Offer{worker.Dedicated: offer(1), worker.Ordinal: second, worker.Leader: offer(1), worker.Off: offer(1)} {
+		inBubble(t, func(b *bench) {
+			one, _ := b.start(worker.Config{Mode: mode, Ordinal: -1, Instance: "one"})
+			works := offer(1)
+			works.Role, works.Ordinal = "dedicated", 0
+			defer one.Join(works, new(process))()
+			synctest.Wait()
+			two, _ := b.start(worker.Config{Mode: mode, Ordinal: -1, Instance: "two"})
+			o.Build = "new"
+			p := new(process)
+			leave := two.Join(o, p)
+			time.Sleep(2 * queue.PresenceTTL)
+			if got, err := b.Builds(b.Context(), app); err != nil || fmt.Sprint(got) != "[b new]" {
+				b.Errorf("%s: builds %v, %v", mode, got, err)
+			}
+			tickets, err := b.Enqueue(b.Context(), app, []queue.Request{{Path: "/p", Build: "new", Priority: queue.Interactive}})
+			if err != nil {
+				b.Fatal(err)
+			}
+			time.Sleep(2 * queue.PresenceTTL)
+			b.want(tickets[0], queue.Queued)
+			if len(p.paths()) > 0 {
+				b.Errorf("%s: a process that is not to work got a job", mode)
+			}
+			leave()
+			time.Sleep(2 * queue.PresenceTTL)
+			if got, err := b.Builds(b.Context(), app); err != nil || fmt.Sprint(got) != "[b]" {
+				b.Errorf("%s: builds %v, %v, when the process has gone", mode, got, err)
+			}
+		})
+	}
+}

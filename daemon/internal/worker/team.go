@@ -19,6 +19,8 @@ type team struct {
 	log    *slog.Logger
 	signal chan struct{} // a place is free, or a process came
 	leads  leads         // run's
+	shown  time.Time     // run's: when builds were shown last that get no jobs here
+	builds int           // run's: how many those were
 
 	starved bool // guarded by the worker's mutex: it had more places than there were for all
 
@@ -52,16 +54,27 @@ func (t *team) join(o queue.Offer, p queue.Process) (leave func()) {
 	m := &member{Offer: o, process: p}
 	t.mu.Lock()
 	t.members[m] = struct{}{}
-	t.worker.metrics.processes.WithLabelValues(t.app).Set(float64(len(t.members)))
+	t.count()
 	t.mu.Unlock()
 	t.nudge()
 	return func() {
 		t.mu.Lock()
 		delete(t.members, m)
-		t.worker.metrics.processes.WithLabelValues(t.app).Set(float64(len(t.members)))
+		t.count()
 		t.mu.Unlock()
 		t.nudge()
 	}
+}
+
+// count counts the members that get jobs. The caller holds mu.
+func (t *team) count() {
+	n := 0
+	for m := range t.members {
+		if m.Concurrency > 0 {
+			n++
+		}
+	}
+	t.worker.metrics.processes.WithLabelValues(t.app).Set(float64(n))
 }
 
 // run takes jobs until ctx ends. Those under way have working.
@@ -96,18 +109,21 @@ const pause = 500 * time.Millisecond
 
 // turn claims what there is a place for and begins it. It returns how long to wait for a signal at most.
 func (t *team) turn(ctx context.Context, begin func(queue.Job, *member)) time.Duration {
-	free, places := t.free()
+	free, places, works := t.free()
 	if len(free) == 0 {
 		t.resign(ctx)
 		return idle
 	}
 	w := t.worker
 	wait := queue.Recheck
+	if !works {
+		return t.show(ctx, free)
+	}
 	var term uint64
 	if w.config.Mode == Leader {
 		is, leads := t.lead(ctx)
 		if !leads {
-			return min(wait, is)
+			return min(t.show(ctx, free), is)
 		}
 		term, wait = t.leads.term, min(wait, w.config.LeaderTTL/3)
 	}
@@ -142,8 +158,24 @@ func (t *team) turn(ctx context.Context, begin func(queue.Job, *member)) time.Du
 	return wait
 }
 
+// show says that the builds have a process, and claims nothing. It returns how long to wait for a signal at most.
+func (t *team) show(ctx context.Context, builds map[string]int) time.Duration {
+	if wait := queue.Recheck - time.Since(t.shown); wait > 0 && len(builds) <= t.builds {
+		return wait
+	}
+	c, err := t.worker.config.Queue.Claim(ctx, t.app, queue.ClaimOptions{By: t.worker.config.Instance, Free: builds})
+	if err != nil {
+		t.log.Debug("show builds", slog.Any("error", err))
+		return pause
+	}
+	t.shown, t.builds = time.Now(), len(builds)
+	t.worker.metrics.counted(t.app, c)
+	return queue.Recheck
+}
+
 // free is for how many jobs of each build there is a place in its processes. A build without a free place is named too.
-func (t *team) free() (free map[string]int, places int) {
+// works says that any of the processes gets jobs.
+func (t *team) free() (free map[string]int, places int, works bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	free = make(map[string]int)
@@ -151,8 +183,9 @@ func (t *team) free() (free map[string]int, places int) {
 		n := max(m.Concurrency-m.busy, 0)
 		free[m.Build] += n
 		places += n
+		works = works || m.Concurrency > 0
 	}
-	return free, places
+	return free, places, works
 }
 
 // place takes one in the process of the build (any, if it is "") that has the most free ones, dedicated ones first; nil:

@@ -112,10 +112,14 @@ func New(cfg Config) *Worker {
 	return w
 }
 
-// Join adds a process, if it has the role that works; leave must be called when it goes.
+// Join adds a process; leave must be called when it goes. One that has not the role that works gets no jobs, but its build
+// is known: there will be jobs for it, which wait for a process of it that works.
 func (w *Worker) Join(o queue.Offer, p queue.Process) (leave func()) {
-	if !w.eligible(o) {
+	if o.Concurrency <= 0 {
 		return func() {}
+	}
+	if !w.eligible(o) {
+		o.Concurrency = 0
 	}
 	w.mu.Lock()
 	t := w.teams[o.App]
@@ -133,9 +137,6 @@ func (w *Worker) Join(o queue.Offer, p queue.Process) (leave func()) {
 }
 
 func (w *Worker) eligible(o queue.Offer) bool {
-	if o.Concurrency <= 0 {
-		return false
-	}
 	switch w.config.Mode {
 	case Off:
 		return false

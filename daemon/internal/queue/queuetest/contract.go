@@ -17,8 +17,12 @@ var tests = []struct {
 	{"identical jobs that nobody has begun are one", nil, testCollapse},
 	{"who asks while it is rendered gets the next render", nil, testAgain},
 	{"who asks while an attempt fails is done with the next attempt", func(c *queue.Config) { c.Settle = 50 * time.Millisecond }, testJoined},
+	{"who asks during the attempt after a failure gets the next render", nil, testJoinedLate},
+	{"who retries a dead job while its path is rendered gets the next render", nil, testRetriedLate},
+	{"a path whose next job was dropped is still rendered once at a time", nil, testDropNext},
 	{"a path settles before it is rendered again", func(c *queue.Config) { c.Settle = 300 * time.Millisecond }, testSettle},
 	{"priorities, and nobody starves", nil, testPriorities},
+	{"no build starves", nil, testBuildsStarve},
 	{"what fails is tried again later, and is dead in the end", func(c *queue.Config) { c.Attempts = 3 }, testFailures},
 	{"dead jobs are retried or dropped", nil, testDead},
 	{"the oldest dead job makes room", func(c *queue.Config) { c.MaxDead = 3 }, testDeadBound},
@@ -28,6 +32,7 @@ var tests = []struct {
 	{"there is no room without end, and least for bulk", func(c *queue.Config) { c.Max = 200 }, testFull},
 	{"builds have jobs of their own, and any will do for some", nil, testBuilds},
 	{"a job that nobody takes dies", func(c *queue.Config) { c.Patience = 50 * time.Millisecond }, testUnclaimed},
+	{"a queue that nobody works off has room again", func(c *queue.Config) { c.Max, c.Patience = 10, 50*time.Millisecond }, testRoomAgain},
 	{"ended jobs are forgotten", func(c *queue.Config) { c.Keep = 30 * time.Millisecond }, testForgotten},
 	{"of many who claim each job has one", nil, testConcurrentClaims},
 	{"lists have pages", nil, testList},
@@ -133,15 +138,68 @@ func testJoined(f *fixture) {
 	if again.ID != first.ID || time.Since(begun) < 40*time.Millisecond {
 		f.Fatalf("claimed %+v after %v, want the second attempt once the path has settled", again, time.Since(begun))
 	}
-	last := f.add(page("/p"))
-	if !last.Collapsed || last.ID != next.ID {
-		f.Fatalf("got %+v, want that of %s", last, next.ID)
-	}
 	f.finish(again, written)
 	f.want(first.ID, queue.Done)
 	f.want(next.ID, queue.Done)
 	f.none()
 	f.counts(0, 0)
+}
+
+func testJoinedLate(f *fixture) {
+	f.add(page("/p"))
+	taken := f.one()
+	next := f.add(page("/p"))
+	f.pass()
+	f.finish(taken, queue.Result{Verdict: queue.TryAgain, Reason: "r"})
+	again := f.one()
+	f.pass()
+	late := f.add(page("/p")) // its render may have read what was there before
+	if !late.Collapsed || late.ID != next.ID {
+		f.Fatalf("got %+v, want that of %s", late, next.ID)
+	}
+	f.finish(again, written)
+	f.want(late.ID, queue.Queued)
+	if j := f.one(); j.ID != late.ID {
+		f.Errorf("claimed %+v, want %s", j, late.ID)
+	}
+	f.counts(1, 0)
+}
+
+func testRetriedLate(f *fixture) {
+	dead := f.kill("/p")
+	f.pass()
+	f.add(page("/p"))
+	taken := f.one()
+	f.pass()
+	if n, err := f.a.Retry(f.Context(), f.app, []string{dead}); err != nil || n != 1 {
+		f.Fatalf("retried %d, %v", n, err)
+	}
+	f.finish(taken, written)
+	if j := f.one(); j.ID != dead {
+		f.Errorf("claimed %+v, want %s", j, dead)
+	}
+}
+
+func testDropNext(f *fixture) {
+	first := f.add(page("/p"))
+	taken := f.one()
+	next := f.add(page("/p"))
+	if n, err := f.a.Drop(f.Context(), f.app, []string{next.ID}); err != nil || n != 1 {
+		f.Fatalf("dropped %d, %v", n, err)
+	}
+	other := f.add(page("/p"))
+	if other.Collapsed {
+		f.Fatal("collapsed with a job that was dropped, or is claimed")
+	}
+	f.pass()
+	f.none()
+	f.finish(taken, queue.Result{Verdict: queue.TryAgain, Reason: "r", Delay: time.Millisecond})
+	if j := f.one(); j.ID != first.ID {
+		f.Errorf("claimed %+v, want the second attempt", j)
+	}
+	f.pass()
+	f.none()
+	f.counts(2, 0)
 }
 
 func testSettle(f *fixture) {
@@ -182,6 +240,40 @@ func testPriorities(f *fixture) {
 	}
 	if first[0].Path != "/1/0" || first[1].Path != "/1/1" {
 		f.Errorf("the order is %s, %s", first[0].Path, first[1].Path)
+	}
+}
+
+func testBuildsStarve(f *fixture) {
+	free := map[string]int{build: 1, "b2": 1, "b3": 1}
+	want := map[string]bool{"": true}
+	for b := range free {
+		want[b] = true
+	}
+	_, err := f.a.Enqueue(f.Context(), f.app, paths(200, queue.Interactive))
+	f.must(err)
+	for _, p := range []queue.Priority{queue.Normal, queue.Bulk} {
+		for b := range want {
+			requests := paths(100, p)
+			for i := range requests {
+				requests[i].Build = b
+			}
+			_, err := f.a.Enqueue(f.Context(), f.app, requests)
+			f.must(err)
+		}
+	}
+	had := map[queue.Priority]map[string]bool{queue.Interactive: {}, queue.Normal: {}, queue.Bulk: {}}
+	for range 16 * len(want) {
+		c, err := f.b.Claim(f.Context(), f.app, queue.ClaimOptions{By: "worker", Limit: 1, Free: free})
+		f.must(err)
+		if len(c.Jobs) != 1 {
+			f.Fatalf("claimed %+v", c.Jobs)
+		}
+		had[c.Jobs[0].Priority][c.Jobs[0].Build] = true
+	}
+	for _, p := range []queue.Priority{queue.Normal, queue.Bulk} {
+		if len(had[p]) != len(want) {
+			f.Errorf("of priority %d, jobs of the builds %v were claimed, want of %v", p, had[p], want)
+		}
 	}
 }
 
@@ -306,6 +398,16 @@ func testUnclaimed(f *fixture) {
 		return f.get(t.ID).State == queue.Dead
 	})
 	f.counts(0, 1)
+}
+
+func testRoomAgain(f *fixture) {
+	if _, err := f.a.Enqueue(f.Context(), f.app, paths(20, queue.Interactive)); !errors.Is(err, queue.ErrFull) {
+		f.Fatalf("20 jobs in a queue for 10: %v", err)
+	}
+	f.eventually("one more is taken", func() bool {
+		_, err := f.a.Enqueue(f.Context(), f.app, []queue.Request{page("/p")})
+		return err == nil
+	})
 }
 
 func testForgotten(f *fixture) {

@@ -159,6 +159,13 @@ func (f *fixture) eventually(what string, look func() bool) {
 	}
 }
 
+// pass lets some time pass, so that what follows is later for sure, and any path has settled.
+func (f *fixture) pass() {
+	f.Helper()
+	begun := time.Now()
+	f.eventually("time passes", func() bool { return time.Since(begun) > 5*time.Millisecond })
+}
+
 // heard waits for a signal.
 func (f *fixture) heard(what string, signal <-chan struct{}) {
 	f.Helper()

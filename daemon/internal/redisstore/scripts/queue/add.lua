@@ -1,35 +1,21 @@
--- Adds jobs, or finds those that do the same and that nobody has begun.
+-- Does what is due, which without any worker nobody else does, and adds jobs, or finds those that do the same and that
+-- nobody has begun.
 --
 -- ARGV   9… five for each job: id if it is new, build, path, priority (1 first, 3 last), '1' if only what is cached
 --        and before them how many jobs may be open for one of priority 1, 2 and 3
 -- Result 1 pairs of id and 1 if the job was there; fewer than asked for: there is no room
 --        2 time, s
 --        3 and µs
--- Tells   'w' if there is something new.
+-- Tells   'w' if there is something new, and as a job does that becomes due.
+
+tick()
 
 local room = { tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]) }
 local open = tonumber(redis.call('HGET', STATE, 'open')) or 0
 local tickets, new = {}, 0
 
--- join makes a job do what is asked for too.
-local function join(job, priority, cached)
-  local changed = job.cached and not cached
-  job.cached = job.cached and cached
-  if priority < job.priority then
-    if job.state == 'ready' then
-      pull(job)
-      job.priority = priority
-      job.entry = redis.call('XADD', stream(job), '*', 'job', job.id)
-    end
-    job.priority, changed = priority, true
-  end
-  if changed then
-    save(job)
-  end
-end
-
 for i = 12, #ARGV, 5 do
-  local job = { id = ARGV[i], build = ARGV[i + 1], path = ARGV[i + 2], priority = tonumber(ARGV[i + 3]), cached = ARGV[i + 4] == '1', attempt = 0, enqueued = now }
+  local job = { id = ARGV[i], build = ARGV[i + 1], path = ARGV[i + 2], priority = tonumber(ARGV[i + 3]), cached = ARGV[i + 4] == '1', attempt = 0, enqueued = now, asked = now }
   local there = load(redis.call('HGET', PATHS, path_of(job)) or nil)
   local is = there and there.state
   if is == 'ready' or is == 'later' or is == 'behind' then
@@ -39,8 +25,7 @@ for i = 12, #ARGV, 5 do
     break
   else
     if is == 'claimed' then
-      job.state, there.after = 'behind', job.id
-      save(there)
+      follow(job, there)
     else
       put(job, (there and there.claimed or 0) + SETTLE)
     end

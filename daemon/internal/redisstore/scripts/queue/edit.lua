@@ -13,16 +13,16 @@ local function revive(job)
   local there = load(redis.call('HGET', PATHS, path_of(job)) or nil)
   local is = there and there.state
   if is == 'ready' or is == 'later' or is == 'behind' then
+    join(there, job.priority, job.cached)
     forget(job) -- that one does what it was to do
     return 1
   end
-  job.attempt = 0
+  job.attempt, job.asked = 0, now
   opened(1)
   redis.call('HSET', PATHS, path_of(job), job.id)
   if is == 'claimed' then
-    job.state, there.after = 'behind', job.id
     redis.call('ZREM', TIMERS, job.id)
-    save(there)
+    follow(job, there)
   else
     push(job)
   end
@@ -51,6 +51,12 @@ local EDIT = {
       ended(job)
     end
     forget(job)
+    local before = job.state == 'behind' and load(job.before)
+    if before and before.after == job.id then -- who asks now is to find that one
+      before.after = nil
+      save(before)
+      redis.call('HSET', PATHS, path_of(job), before.id)
+    end
     return 1
   end,
 }

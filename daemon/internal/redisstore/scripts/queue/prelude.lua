@@ -20,6 +20,9 @@
 -- the KEYS, and so their slot. Each has one consumer group; an entry is pending while its job is claimed. The lease of a
 -- claim is in the job (token, until), by the time of Redis.
 --
+-- The next job of a path that is claimed, failed or given back is behind that one: after and before are the ids of each
+-- other. asked is when a job was asked for last.
+--
 -- A job is ready (in a stream), later (due by its timer), behind (the next of a claimed one), claimed, done or dead.
 -- Every state but behind has a timer: until when it waits, when it is due, when the claim ends, when it is forgotten.
 
@@ -88,6 +91,30 @@ local function put(job, due)
   end
 end
 
+-- follow makes a job the next one of one that is claimed. The caller saves it.
+local function follow(job, before)
+  job.state, job.before, before.after = 'behind', before.id, job.id
+  save(before)
+end
+
+-- join makes a job that nobody has begun do what is asked for too.
+local function join(job, priority, cached)
+  local changed = job.state == 'behind' or job.cached and not cached
+  job.asked = now
+  job.cached = job.cached and cached
+  if priority < job.priority then
+    if job.state == 'ready' then
+      pull(job)
+      job.priority = priority
+      job.entry = redis.call('XADD', stream(job), '*', 'job', job.id)
+    end
+    job.priority, changed = priority, true
+  end
+  if changed then
+    save(job)
+  end
+end
+
 -- forget removes a job that is in no stream.
 local function forget(job)
   redis.call('HDEL', JOBS, job.id)
@@ -105,6 +132,7 @@ end
 local function ended(job)
   local after = load(job.after)
   if after and after.state == 'behind' then
+    after.before = nil
     put(after, (job.claimed or 0) + SETTLE)
     save(after)
     redis.call('PUBLISH', CHANNEL, 'w')
@@ -114,17 +142,17 @@ local function ended(job)
   redis.call('PUBLISH', CHANNEL, 'd')
 end
 
--- complete ends a job well. If this attempt was claimed after the next job of the path was asked for, as it may be when
--- others failed before, then it did what that is to do.
+-- complete ends a job well. If this attempt was claimed after the next job of the path was asked for the last time, as it
+-- may be when others failed before, then it did what that is to do.
 local function complete(job)
   job.state = 'done'
   wake_at(job, now + KEEP)
   local after = load(job.after)
-  if not after or after.state ~= 'behind' or after.enqueued >= job.claimed or (job.cached and not after.cached) then
+  if not after or after.state ~= 'behind' or (after.asked or after.enqueued) >= job.claimed or (job.cached and not after.cached) then
     ended(job)
     return save(job)
   end
-  job.after = nil
+  job.after, after.before = nil, nil
   ended(job)
   save(job)
   after.by, after.claimed = job.by, job.claimed

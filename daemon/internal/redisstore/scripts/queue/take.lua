@@ -43,12 +43,14 @@ local function next_of(from)
   end
 end
 
--- find returns the job whose turn it is, by priority and then by build, beginning with another build each time.
+-- find returns the job whose turn it is, by priority and then by build, beginning with another build each time. The steps
+-- from one claim of a low priority to the next, 4 and 16, may be rounds of the builds: so it moves on with every sixteen.
 local function find(turn)
   local order = turn % 16 == 15 and { 3, 2, 1 } or turn % 4 == 3 and { 2, 1, 3 } or { 1, 2, 3 }
+  local first = turn + math.floor(turn / 16)
   for _, priority in ipairs(order) do
     for i = 1, #free do
-      local f = free[(turn + i) % #free + 1]
+      local f = free[(first + i) % #free + 1]
       local job = f.n > 0 and next_of(READY .. priority .. ':' .. f.build)
       if job then
         f.n = f.n - 1
