@@ -21,6 +21,7 @@ import { RequestScopes } from "./next/request-scope.js";
 import { findRouting, type Routing } from "./next/routing.js";
 import { findStaticRoutes } from "./next/static-routes.js";
 import { findTelling, type LoadNext, type Telling } from "./next/telling.js";
+import { keepsUseCacheToItself } from "./next/unshared.js";
 import { OwnServer, processServer } from "./own-server.js";
 import { Regeneration } from "./regeneration.js";
 import { Session } from "./session.js";
@@ -71,6 +72,9 @@ export interface Runtime {
   address(): string;
 }
 
+const USE_CACHE_UNSHARED =
+  "results of 'use cache' are kept by each process for itself, so that after a revalidation old ones get into pages that all " +
+  "share: add cacheHandlers: { default: require.resolve('isrd/cache-handlers') } to the configuration of Next.js";
 const NAME = "runtime";
 const MAX_OLD_NULLS = 1000;
 
@@ -132,6 +136,7 @@ export function createRuntime(options: {
   const leases = new Leases();
   const beginnings = new Beginnings(near);
   const distDir = serverDistDir === undefined ? undefined : dirname(serverDistDir);
+  if (distDir !== undefined && keepsUseCacheToItself(distDir, env)) log.warn(USE_CACHE_UNSHARED);
   const server = options.server ?? new OwnServer(env);
   const { workerConcurrency: concurrency } = config;
   const { previewId, build } = own;
