@@ -58,6 +58,7 @@ test-go:
 SEEDS ?= 10000
 SEED ?=
 simulate: ## The daemon under SEEDS (10000) schedules with crashes, cuts and fail-overs; SEED=… shows one of them
+	@scripts/setup.sh redis
 	@scripts/simulate.sh $(if $(SEED),seed $(SEED),$(SEEDS))
 
 test-deploy:

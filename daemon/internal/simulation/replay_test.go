@@ -319,11 +319,12 @@ func replay(t *testing.T, tapes []*tape) {
 	}
 }
 
-// TestScriptsDoWhatTheModelsDo replays what the daemons of seeds have asked.
+// TestScriptsDoWhatTheModelsDo replays what the daemons of seeds have asked; ISRD_SIMULATE_TAPES is of how many seeds.
 func TestScriptsDoWhatTheModelsDo(t *testing.T) {
 	const otherwise = 20
 	var tapes []*tape
-	for seed := range setting(t, "ISRD_SIMULATE_TAPES", otherwise) {
+	shard, shards := shardOf(t)
+	for seed := shard; seed < setting(t, "ISRD_SIMULATE_TAPES", otherwise); seed += shards {
 		inBubble(t, seed, func() {
 			w := newWorld(seed, plan{tape: true})
 			w.tape = new(tape)
