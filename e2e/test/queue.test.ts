@@ -1,5 +1,5 @@
 // Content changes, and somebody is to show it: four replicas that serve, two daemons, one Redis, and two workers that serve
-// nobody. E2E_LONG=1 makes it a thousand pages.
+// nobody. E2E_LONG=1, which `make e2e` has, makes it a thousand pages.
 import assert from "node:assert/strict";
 import { createHmac, randomUUID } from "node:crypto";
 import { after, before, describe, test } from "node:test";
@@ -7,7 +7,7 @@ import { assertNewEverywhere, markerOf } from "../harness/ask.ts";
 import { Fleet } from "../harness/fleet.ts";
 import { HttpClient } from "../harness/http.ts";
 import { failuresIn, Load, percentile } from "../harness/load.ts";
-import { registerFile, since } from "../harness/next.ts";
+import { registerFile } from "../harness/next.ts";
 import { Queue } from "../harness/queue.ts";
 import { Replica } from "../harness/replica.ts";
 import { eventually, within } from "../harness/wait.ts";
@@ -36,7 +36,7 @@ function anyOf<T>(list: readonly T[]): T {
   return list[Math.floor(Math.random() * list.length)] as T;
 }
 
-describe("the queue", { skip: !LONG && !since("next16") && "E2E_LONG=1 runs it on every version" }, () => {
+describe("the queue", () => {
   let fleet: Fleet;
   let queue: Queue;
   const workers: Replica[] = [];
