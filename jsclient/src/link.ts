@@ -41,6 +41,7 @@ interface Pending {
   /** When the peer must have been heard, and when it is over in any case. */
   dueAt: number;
   limitAt: number;
+  readonly patient: boolean;
   parked: boolean;
 }
 
@@ -48,6 +49,8 @@ interface Pending {
 export interface RequestOptions {
   /** The longest that the first frame of an answer may take, in milliseconds. */
   readonly timeoutMs: number;
+  /** Wait for longer while the peer says anything, up to PATIENCE times that: what follows in its place costs more. */
+  readonly patient?: boolean;
   /** Withdraw the request when it is given up. An answer that comes all the same, at most one, is handed over here. */
   readonly unwanted?: Unwanted;
 }
@@ -110,7 +113,10 @@ export class Link {
    *
    * Rejects with an IsrdError `timeout`, `overloaded` or `unavailable`, or with a RefusedError.
    */
-  exchange(encode: (id: bigint) => Buffer, { timeoutMs, unwanted }: RequestOptions): Promise<ResponseFrame> {
+  exchange(
+    encode: (id: bigint) => Buffer,
+    { timeoutMs, unwanted, patient = false }: RequestOptions,
+  ): Promise<ResponseFrame> {
     return new Promise((resolve, reject) => {
       if (this.#over) return reject(this.#over);
       this.#lastId += 1n;
@@ -121,8 +127,9 @@ export class Link {
         );
       }
       const sentAt = performance.now();
-      const pending = { resolve, reject, sentAt, timeoutMs, unwanted, parked: false };
-      this.#pending.set(id, { ...pending, ...this.#due(id, timeoutMs), limitAt: sentAt + PATIENCE * timeoutMs });
+      const limitAt = sentAt + PATIENCE * timeoutMs;
+      const pending = { resolve, reject, sentAt, timeoutMs, limitAt, unwanted, patient, parked: false };
+      this.#pending.set(id, { ...pending, ...this.#due(id, timeoutMs) });
       this.#hold(1);
     });
   }
@@ -245,7 +252,7 @@ export class Link {
       if (!pending || pending.timer !== timer) return;
       const now = performance.now();
       const away = now - pending.dueAt > BLOCKED_MS;
-      const heard = this.#lastFrameAt > pending.dueAt - pending.timeoutMs;
+      const heard = pending.patient && this.#lastFrameAt > pending.dueAt - pending.timeoutMs;
       if ((away || heard) && now < pending.limitAt) {
         Object.assign(pending, this.#due(id, Math.min(pending.timeoutMs, pending.limitAt - now)));
         return;

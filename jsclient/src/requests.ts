@@ -34,6 +34,7 @@ export class Requests {
       { case: "get", value: request },
       {
         timeoutMs: this.#left(startedAt),
+        patient: true,
         unwanted: ({ case: kind, value }) => {
           const leaseToken = kind === "get" ? value.lease?.token : undefined;
           if (leaseToken && request.key) giveBack(link, { key: request.key, leaseToken });
@@ -47,7 +48,7 @@ export class Requests {
   async set(encode: (id: bigint) => Buffer): Promise<SetResponse> {
     const startedAt = performance.now();
     const link = this.#options.link() ?? (await this.#options.opened(this.#options.timeoutMs));
-    const frame = await link.exchange(encode, { timeoutMs: this.#left(startedAt) });
+    const frame = await link.exchange(encode, { timeoutMs: this.#left(startedAt), patient: true });
     if (frame.case !== "set") throw unexpected(frame);
     return frame.value;
   }

@@ -175,6 +175,15 @@ describe("a daemon that hangs", () => {
     assert.equal(host.runtime.client.counters.timeouts, 0);
   });
 
+  test("a revalidation is not: its own deadline is long enough", async (t) => {
+    const { host, daemon } = await ready(t, { ISRD_REVALIDATE_TIMEOUT_MS: "300" });
+    daemon.intercept = ({ frame }) => frame.case === "revalidate";
+    const reading = setInterval(() => void host.handler().get("/page", PAGE), 20);
+    t.after(() => clearInterval(reading));
+    const { ms } = await timed(() => host.handler().revalidateTag("t"));
+    assert.ok(ms >= 290 && ms < 900, `took ${ms} ms`);
+  });
+
   test("one that this thread had no time for is waited for, however often it was away", async (t) => {
     const { host, daemon } = await ready(t);
     daemon.intercept = ({ frame }, answer) => {
