@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { cp, mkdir, readdir, readFile, rename, rm, symlink, utimes, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, rename, rm, stat, symlink, utimes, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { type Bundler, NEXT_COMMAND, NEXT_FOLDER, VERSION, type Version } from "./next.ts";
 import { Origin } from "./origin.ts";
@@ -9,6 +9,7 @@ import { Program } from "./program.ts";
 import { makeFolder, removeFolder } from "./reap.ts";
 
 const BUILD_TIMEOUT_MS = 180_000;
+const OLD_MS = 10 * 60_000;
 const BUILDS = path.join(OUT, "builds");
 
 /**
@@ -32,7 +33,10 @@ const LIB = path.join(APPS, "plain", "lib");
 export async function buildOf(app: AppName, bundler?: Bundler): Promise<string> {
   const prefix = prefixOf(app, bundler);
   const folder = path.join(BUILDS, `${prefix}${await hashOf(app)}`);
-  if (existsSync(folder)) return folder;
+  if (existsSync(folder)) {
+    await makeYoung(path.join(folder, ".next"));
+    return folder;
+  }
   const draft = `${folder}.draft-${process.pid}`;
   await makeFolder(draft);
   await copySources(app, draft);
@@ -48,6 +52,17 @@ export async function buildOf(app: AppName, bundler?: Bundler): Promise<string> 
   await rename(draft, folder);
   removeFolder(draft); // by now only its name
   return folder;
+}
+
+/** Its pages live for an hour, so a build that was kept for long is used as if it had just been made. */
+async function makeYoung(output: string): Promise<void> {
+  const { mtimeMs } = await stat(path.join(output, "BUILD_ID"));
+  if (Date.now() - mtimeMs < OLD_MS) return;
+  await setTimes(output, new Date());
+}
+
+async function setTimes(folder: string, time: Date): Promise<void> {
+  for (const file of await filesIn(folder)) await utimes(file, time, time);
 }
 
 /** Copies the sources of an app, so that nothing is ever built among them. */
@@ -97,8 +112,8 @@ export async function rebuild(folder: string, buildId: string): Promise<void> {
   for (const file of await filesIn(output)) {
     const text = await readFile(file, "latin1"); // whatever it is, its bytes stay the same
     if (text.includes(old)) await writeFile(file, text.replaceAll(old, buildId), "latin1");
-    await utimes(file, built, built);
   }
+  await setTimes(output, built);
 }
 
 /** The build's name is made of all that goes into it: sources, dependencies, and the Node.js that runs it. */
