@@ -103,6 +103,11 @@ export class Renders {
     return { ...counted, ...leasesOf(alive) };
   }
 
+  /** The set of a call is over: until now Next.js has let renders join the call, also those that began after its end. */
+  settle({ space }: EntryKey, counted: Counted, tags: readonly string[], via?: object): void {
+    if (space === Space.USE_CACHE) this.#calls.add(counted, tags, via);
+  }
+
   /** The render has ended without a set. Returns false if it was over before. */
   drop(render: Render): boolean {
     const id = idOf(render.key);

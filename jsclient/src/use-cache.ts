@@ -121,7 +121,7 @@ export class UseCache {
       begin = client.beganAt(timestamp - performance.timeOrigin);
       const meta = { tags: [...tags], stale, timestamp, expire, revalidate };
       const lifetime = cachedLifetimeOf(meta);
-      if (!lifetime) return client.abandonKey(key, begin, true);
+      if (!lifetime) return client.abandonKey(key, begin, true, meta.tags);
       const value: CachedValue = { ...meta, bytes: await collect(stream) };
       const ageMs = Math.max(0, Math.round(hostNow() - timestamp)) || 0;
       await client.set({ key, draft: encodeCached(value), value, lifetime, tags: meta.tags, begin, ageMs });

@@ -11,6 +11,7 @@ import { dialMemory } from "./support/memory-transport.js";
 import { startRealDaemon } from "./support/real-daemon.js";
 import { timed, until } from "./support/until.js";
 import { cachedEntry, failingStream, textOf } from "./support/use-cache.js";
+import { appPage } from "./support/values.js";
 
 const INFINITE = 0xffff_fffe;
 
@@ -237,6 +238,49 @@ describe("tags", () => {
     await cache.set("k", Promise.resolve(cachedEntry("old", { tags: ["t"], timestamp: began })));
     assert.equal(await other.get("k", []), undefined);
     assert.equal(daemon.frames("set").length, 1);
+  });
+});
+
+describe("a page that has joined a call, for which Next.js asks nobody", () => {
+  const PAGE = { kind: "APP_PAGE", isFallback: false } as const;
+  const written = { ...PAGE, cacheControl: { revalidate: 3600, expire: 7200 } };
+
+  test("counts from the call, although it began when the call was over and its set was not", async (t) => {
+    const { daemon, host, cache, other } = scene(t);
+    await other.get("connect", []);
+    assert.equal(await cache.get("f", []), undefined);
+    const entry = cachedEntry("old", { tags: ["t"] });
+    let answer = (): void => {};
+    const holder = { app: "shop", build: { buildId: "build-1", deploymentId: "" }, gone: false };
+    daemon.intercept = ({ frame: { case: kind, value } }, reply) => {
+      if (kind !== "set") return false;
+      answer = () => reply({ case: "set", value: daemon.store.set(value, holder) });
+      return true;
+    };
+    const set = cache.set("f", Promise.resolve(entry));
+    await until("the set is under way", () => daemon.frames("set").length === 1);
+    daemon.intercept = undefined;
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    await other.updateTags(["t"]);
+    const handler = host.handler();
+    assert.equal(await handler.get("/p", PAGE), null);
+    answer();
+    await set; // who has joined goes on only now
+    await handler.set("/p", appPage("old", "t"), written);
+    assert.equal(await host.handler().get("/p", PAGE), null);
+  });
+
+  test("counts from the call, although its result is not kept", async (t) => {
+    const { host, cache, other } = scene(t);
+    await other.get("connect", []);
+    assert.equal(await cache.get("f", []), undefined);
+    const entry = cachedEntry("old", { tags: ["t"], expire: 0, revalidate: 0 });
+    await other.updateTags(["t"]);
+    const handler = host.handler();
+    assert.equal(await handler.get("/p", PAGE), null);
+    await cache.set("f", Promise.resolve(entry));
+    await handler.set("/p", appPage("old", "t"), written);
+    assert.equal(await host.handler().get("/p", PAGE), null);
   });
 });
 
