@@ -1,6 +1,7 @@
 import { collect, decodeCached, encodeCached } from "./cached-entry.js";
-import type { Read } from "./calls.js";
+import type { Answer, Read } from "./calls.js";
 import { within } from "./deadline.js";
+import type { Counted } from "./ended-calls.js";
 import { IsrdError, messageOf } from "./errors.js";
 import { Status } from "./gen/isrd/v1/cache_pb.js";
 import { Space } from "./gen/isrd/v1/entry_pb.js";
@@ -8,6 +9,7 @@ import type { EntryKey } from "./key.js";
 import { hostNow } from "./next/answer.js";
 import { toMark } from "./next/lifetime.js";
 import { type CachedValue, cachedLifetimeOf, type HostCacheEntry, tellCached } from "./next/use-cache.js";
+import { placeOf } from "./order.js";
 import type { Begin, Render } from "./renders.js";
 import { guessedRuntime, type Runtime } from "./runtime.js";
 
@@ -92,6 +94,7 @@ export class UseCache {
     const key: EntryKey = { space: Space.USE_CACHE, name };
     // Who has waited for a set of this process in vain need not wait for it once more, at the daemon.
     const read: Read = { key, softTags, onDemand: false, noLease: !settled, begin: client.begin() };
+    const askedAt = performance.now();
     const answer = await client.get(read);
     if (answer.status === Status.STALE && answer.render) this.#limitLease(answer.render);
     if (answer.status === Status.MISS || !(answer.entry || answer.kept)) {
@@ -100,6 +103,7 @@ export class UseCache {
     }
     const value = answer.kept ? (answer.kept.value as CachedValue) : decodeCached(answer.entry as never);
     if (answer.fill) client.keepNear(answer.fill, value);
+    scopes.current(undefined)?.inHand.read.push({ key, askedAt, tags: value.tags, ...countedOf(read, answer) });
     return tellCached(value, answer, hostNow());
   }
 
@@ -114,11 +118,12 @@ export class UseCache {
   }
 
   async #write(key: EntryKey, pending: Promise<HostCacheEntry>): Promise<void> {
-    const { client, log } = this.#runtime;
+    const { client, log, scopes } = this.#runtime;
+    const inHand = scopes.current(undefined)?.inHand;
     let begin: Begin | undefined;
     try {
       const { value: stream, tags, stale, timestamp, expire, revalidate } = await pending;
-      begin = client.beganAt(timestamp - performance.timeOrigin);
+      begin = { ...client.beganAt(timestamp - performance.timeOrigin), ...(inHand ? { inHand } : {}) };
       const meta = { tags: [...tags], stale, timestamp, expire, revalidate };
       const lifetime = cachedLifetimeOf(meta);
       if (!lifetime) return client.abandonKey(key, begin, true, meta.tags);
@@ -137,6 +142,15 @@ export class UseCache {
     const ours = ({ key }: Render): boolean => key.space === Space.USE_CACHE && key.name === name;
     for (const render of [...(renders ?? [])].filter(ours)) renders?.delete(render);
   }
+}
+
+/** From where a result counts that was read: what is fresh, from when it was asked for; what is stale, from its own version. */
+function countedOf({ begin }: Read, { status, version, fill }: Answer): Counted {
+  const { position = fill && placeOf(fill.asOf), localSeq } = begin;
+  if (status !== Status.STALE) return { base: undefined, position, localSeq };
+  return version
+    ? { base: undefined, position: placeOf(version), localSeq }
+    : { base: undefined, position, localSeq: 0 };
 }
 
 /** The one of this process; what it serves is found without being told where. */

@@ -130,8 +130,8 @@ const ALLOWED: Record<string, string[]> = {
   ],
   "cache-handler": ["handler", "next/values"],
   "use-cache": [
-    ...["cached-entry", "calls", "deadline", "errors", "gen", "key", "next/answer", "next/lifetime"],
-    ...["next/use-cache", "renders", "runtime"],
+    ...["cached-entry", "calls", "deadline", "ended-calls", "errors", "gen", "key", "next/answer", "next/lifetime"],
+    ...["next/use-cache", "order", "renders", "runtime"],
   ],
   "cache-handlers": ["next/use-cache", "use-cache"],
   boot: ["next/build", "own-server", "runtime"],

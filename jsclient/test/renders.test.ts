@@ -162,3 +162,24 @@ test("the token of another connection's base says nothing of when the render beg
   const lowered = renders.close(key, own, ["data"], second);
   assert.deepEqual([lowered.base?.seq, lowered.position?.seq], [5n, 5n]);
 });
+
+test("a call counts from what its request had before it, which Next.js gives to it without asking", () => {
+  let now = 0;
+  const renders = new Renders(() => now);
+  renders.close({ ...call, name: "joined" }, calledAt(0, 4n), ["joined"]);
+  now = 20;
+  const read = (seq: bigint, tag: string, askedAt: number, name = "inner") => ({
+    ...{ key: { ...call, name }, base: undefined, position: request(seq).position, localSeq: 0, tags: [tag], askedAt },
+  });
+  const of = (since: number, ...results: ReturnType<typeof read>[]) => ({ since, read: results });
+  const seqOf = (inHand: ReturnType<typeof of>) => {
+    renders.open({ ...render(version(7n)), key: call });
+    const { base, position } = renders.close(call, { ...calledAt(now, 9n), inHand }, ["joined", "data"]);
+    return position?.seq ?? base?.seq;
+  };
+  assert.equal(seqOf(of(10)), 7n, "what was over before the request is not its own");
+  assert.equal(seqOf(of(10, read(3n, "data", 15), read(5n, "data", 16))), 3n);
+  assert.equal(seqOf(of(10, read(3n, "other", 15), read(3n, "data", 20), read(8n, "data", 15))), 7n);
+  assert.equal(seqOf(of(10, read(3n, "data", 15, call.name))), 7n, "its own old result is not in the new one");
+  assert.equal(seqOf(of(0)), 4n, "what it may have joined it has, too");
+});

@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { describe, type TestContext, test } from "node:test";
 import { Reason, Status } from "../src/gen/isrd/v1/cache_pb.js";
 import { Kind, Space } from "../src/gen/isrd/v1/entry_pb.js";
@@ -282,6 +284,66 @@ describe("a page that has joined a call, for which Next.js asks nobody", () => {
     await handler.set("/p", appPage("old", "t"), written);
     assert.equal(await host.handler().get("/p", PAGE), null);
   });
+});
+
+describe("a function that is called by another later in the same request, for which Next.js 16 asks nobody", () => {
+  /** Does something in a request of its own. */
+  async function inRequest(t: TestContext, { host }: Scene, act: () => Promise<void>): Promise<void> {
+    host.runtime.scopes.watch();
+    let failure: unknown;
+    const server = createServer((_, response) => {
+      void act()
+        .catch((error: unknown) => (failure = error))
+        .finally(() => response.end());
+    });
+    t.after(() => server.close());
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    if (failure) throw failure;
+  }
+
+  const later = (): Promise<HostCacheEntry> => Promise.resolve(cachedEntry("outer of old", { tags: ["t", "outer"] }));
+  const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 5));
+
+  test("its result was stale: the caller's is, too", async (t) => {
+    const all = scene(t);
+    const { cache, other } = all;
+    await fill(cache, "inner", "old", { tags: ["t"] });
+    await fill(cache, "outer", "outer of old", { tags: ["t", "outer"] });
+    await other.updateTags(["t"], { expire: 60 });
+    await inRequest(t, all, async () => {
+      assert.equal(judged(await cache.get("inner", [])), "stale");
+      await pause();
+      await cache.set("outer", later());
+    });
+    assert.equal(judged(await other.get("outer", [])), "stale");
+    await inRequest(t, all, async () => {
+      assert.equal(judged(await cache.get("outer", [])), "stale");
+      await pause();
+      await cache.set("outer", Promise.resolve(cachedEntry("new", { tags: ["t", "outer"] })));
+    });
+    assert.equal(judged(await other.get("outer", [])), "fresh");
+  });
+
+  for (const [how, make] of [
+    ["read", (cache: UseCache) => cache.get("inner", []).then((entry) => assert.equal(judged(entry), "fresh"))],
+    ["called", (cache: UseCache) => cache.set("inner", Promise.resolve(cachedEntry("old", { tags: ["t"] })))],
+  ] as const) {
+    test(`its result was invalidated since it was ${how}: the caller's is not kept`, async (t) => {
+      const all = scene(t);
+      const { cache, other } = all;
+      await fill(other, "inner", "old", { tags: ["t"] });
+      await inRequest(t, all, async () => {
+        await pause();
+        await make(cache);
+        await other.updateTags(["t"]);
+        assert.equal(await cache.get("outer", []), undefined);
+        await pause();
+        await cache.set("outer", later());
+      });
+      assert.equal(await other.get("outer", []), undefined);
+    });
+  }
 });
 
 describe("waiting", () => {

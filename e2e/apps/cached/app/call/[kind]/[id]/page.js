@@ -1,8 +1,16 @@
 import { connection } from "next/server";
 import { broken, hour, outer, remote, short } from "../../../../lib/cached";
 import { marker } from "../../../../lib/marker";
+import { beginRender } from "../../../../lib/origin";
 
-const FUNCTIONS = { hour, short, remote, outer };
+/** A function, and after a while another that calls it too. */
+async function both(id) {
+  await hour(id);
+  await beginRender(`/both/${id}`);
+  return await outer(id);
+}
+
+const FUNCTIONS = { hour, short, remote, outer, both };
 
 async function readBroken(id) {
   try {
