@@ -17,6 +17,9 @@ const SHORT_MS = 2000;
 /** When Next.js tries again what has failed, at the earliest. */
 const RETRY_MS = 3000;
 
+/** How long who fetches waits for another that does. */
+const FETCH_WAIT_LIMIT_MS = 1000;
+
 const GOOGLEBOT = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";
 
 describe("odd renders: two replicas on one daemon, embedded store", () => {
@@ -77,6 +80,18 @@ describe("odd renders: two replicas on one daemon, embedded store", () => {
     assert.deepEqual(html.marker, data.marker);
     assert.equal(html.cache, "HIT");
     assert.equal(fleet.origin.renders(page), 1);
+  });
+
+  test("data that the origin refuses is asked for again at once: nobody waits for what was not written", async () => {
+    const latch = fleet.origin.hold("/data/refused");
+    const refused = fleet.a.request("/data/refused");
+    await within(latch.arrived(1), TIMEOUT_MS, "the origin is asked");
+    latch.fail();
+    assert.equal((await refused).status, 200);
+    const startedAt = performance.now();
+    assert.equal((await fleet.b.request("/data/refused")).status, 200);
+    assert.ok(performance.now() - startedAt < FETCH_WAIT_LIMIT_MS, "it has not waited");
+    assert.equal(fleet.origin.calls("/data/refused"), 2);
   });
 
   test("revalidate: 0 is rendered with every request, and nobody waits for another", async () => {

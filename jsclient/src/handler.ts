@@ -84,6 +84,7 @@ export class Handler {
     } catch (error) {
       runtime.log.warnSeldom("set", `"${key}" is not cached: ${messageOf(error)}`);
     }
+    if (spaceOf(ctx) === Space.ROUTE) this.#endFetches();
   }
 
   /** Marks tags, expired or, with durations, stale. */
@@ -111,8 +112,8 @@ export class Handler {
     }
     if (isEmpty(answer) && inRoute) answer = await this.#fromBuild(runtime, read, answer, ctx);
     if (isEmpty(answer)) {
-      // A stale answer is regenerated after the response, and a fetch's result may come after it: only this one must not.
-      if (answer.render && inRoute) scope?.renders.add(answer.render);
+      // A stale answer is regenerated after the response; nothing else is, or a fetch whose body nobody has read to its end.
+      if (answer.render) scope?.renders.add(answer.render);
       return null;
     }
     const value = this.#valueOf(answer, ctx, scope);
@@ -124,6 +125,17 @@ export class Handler {
     const told = tellHost(value as HostValue | null, answer, { ctx, way, now: nowOf(ctx) });
     if (inRoute) tell(name, told.cacheControl);
     return told;
+  }
+
+  /** A page was made after its response: what has been fetched for it, and was not written, will not be. */
+  #endFetches(): void {
+    const { client, scopes } = this.#runtime;
+    const scope = scopes.current(this.#host._requestHeaders);
+    if (!scope?.finished) return;
+    for (const render of [...scope.renders].filter(({ key }) => key.space === Space.FETCH)) {
+      scope.renders.delete(render);
+      client.abandon(render, false);
+    }
   }
 
   #valueOf(answer: Answer, ctx: HostGetContext, scope: RequestScope | undefined): object | null {

@@ -149,7 +149,7 @@ export function createRuntime(options: {
   const client = new Client({ session, fallback, near, leases, beginnings, identity: served, timeoutMs, log });
   const scopes = new RequestScopes((scope, status) => {
     // A set of 'use cache' may come a moment later, so that of its key nothing is learnt.
-    for (const render of scope.renders) client.abandon(render, status < 500 && render.key.space === Space.ROUTE);
+    for (const render of scope.renders) client.abandon(render, status < 500 && render.key.space !== Space.USE_CACHE);
     scope.renders.clear();
   });
   const address = (): string => session.where || (addresses()[0]?.text ?? "");

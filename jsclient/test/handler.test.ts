@@ -280,20 +280,46 @@ describe("a request's end", () => {
     assert.equal(daemon.frames("release").length, before);
   });
 
-  test("the lease of a stale page and of a fetch outlives the response: the render may come after it", async () => {
+  test("the lease of a stale page outlives the response: the render comes after it", async () => {
     pages.set("/stale", async (headers) => {
       await host.handler(headers).get("/stale", PAGE);
       await host.handler(headers).set("/stale", appPage("x", "stale-tag"), hour);
       await host.handler(headers).revalidateTag("stale-tag", { expire: 60 });
       assert.ok(await host.handler(headers).get("/stale", PAGE));
-      await host.handler(headers).get("/f", { kind: "FETCH" });
       return 200;
     });
     await request("/stale");
     await request("/unknown");
-    assert.equal(daemon.store.leases, 2);
+    assert.equal(daemon.store.leases, 1);
     daemon.disconnectAll();
     await until("the session is back", () => daemon.store.leases === 0 && host.runtime.session.state === "ready");
+  });
+
+  test("that of a fetch does not: it was no success if it is not written by then; nor that of a page in the background", async () => {
+    const kind = { kind: "FETCH" } as const;
+    pages.set("/fetches", async (headers) => {
+      await host.handler(headers).get("/f", kind);
+      assert.equal(daemon.store.leases, 1);
+      return 200;
+    });
+    await request("/fetches");
+    await until("the lease is given back", () => daemon.store.leases === 0);
+    assert.equal(daemon.frames("release").at(-1)?.completed, true);
+    let done = (): void => {};
+    const background = new Promise<void>((resolve) => (done = resolve));
+    pages.set("/behind", (headers) => {
+      setTimeout(async () => {
+        await host.handler(headers).get("/g", kind);
+        assert.equal(daemon.store.leases, 1);
+        await host.handler(headers).set("/behind", appPage("x"), hour);
+        done();
+      }, 50);
+      return Promise.resolve(200);
+    });
+    await request("/behind");
+    await background;
+    await until("the lease is given back", () => daemon.store.leases === 0);
+    assert.equal(daemon.frames("release").at(-1)?.completed, false);
   });
 
   test("an aborted request goes on rendering, and its set comes", async () => {

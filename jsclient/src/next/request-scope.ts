@@ -8,12 +8,14 @@ export interface RequestScope {
   readonly rawHeaders: readonly string[];
   /** Renders that end with the response: if no set has come by then, none will. */
   readonly renders: Set<Render>;
+  /** Its response has been sent. */
+  finished: boolean;
   /** The results of `'use cache'` that it has. */
   readonly inHand: InHand & { readonly read: ReadResult[] };
 }
 
 function newScope(rawHeaders: readonly string[]): RequestScope {
-  return { rawHeaders, renders: new Set(), inHand: { since: performance.now(), read: [] } };
+  return { rawHeaders, renders: new Set(), finished: false, inHand: { since: performance.now(), read: [] } };
 }
 
 /**
@@ -41,7 +43,9 @@ export class RequestScopes {
     subscribe("http.server.response.finish", (message) => {
       const { request, response } = message as { request: IncomingMessage; response: ServerResponse };
       const scope = this.#scopes.get(request.headers);
-      if (scope && scope.renders.size > 0) this.#onFinish(scope, response.statusCode);
+      if (!scope) return;
+      scope.finished = true;
+      if (scope.renders.size > 0) this.#onFinish(scope, response.statusCode);
     });
   }
 
