@@ -107,7 +107,7 @@ export class Handler {
     let answer = await runtime.client.get(read);
     // What a probe finds was written, so it can be again; a prefetch does not.
     const renewable = answer.status === Status.STALE && !answer.leased && read.noLease;
-    if (renewable && !isPrefetch(this.#host._requestHeaders, scope?.rawHeaders)) {
+    if (renewable && !this.#isPrefetch(ctx, scope?.rawHeaders)) {
       answer = await runtime.client.get({ ...read, noLease: false });
     }
     if (isEmpty(answer) && inRoute) answer = await this.#fromBuild(runtime, read, answer, ctx);
@@ -160,9 +160,14 @@ export class Handler {
       key,
       softTags: space === Space.FETCH ? softTagsOf(ctx) : [],
       onDemand,
-      noLease: space === Space.ROUTE && (probed || isPrefetch(headers, rawHeaders)),
+      noLease: space === Space.ROUTE && (probed || this.#isPrefetch(ctx, rawHeaders)),
       begin,
     };
+  }
+
+  #isPrefetch(ctx: HostGetContext, rawHeaders: readonly string[] | undefined): boolean {
+    const byRouter = (): boolean => dialectOf(ctx) !== "14" && this.#runtime.routerPrefetches();
+    return isPrefetch(this.#host._requestHeaders, rawHeaders, byRouter);
   }
 
   /** What the build has rendered is an entry like any other, if it was not revalidated since. */

@@ -350,6 +350,9 @@ describe("a request's end", () => {
     await request("/prefetch", { rsc: "1", "Next-Router-Prefetch": "1" });
     assert.equal(daemon.frames("get").at(-1)?.noLease, true);
     assert.equal(daemon.store.leases, 0);
+    await host.handler({ "next-router-prefetch": "1" }).get("/prefetch", { kindHint: "app" });
+    assert.equal(daemon.frames("get").at(-1)?.noLease, false, "14 renders for it as for any other");
+    await host.handler().set("/prefetch", appPage("x"), hour);
   });
 
   test("an old page that is not found, given back after a failed render, stays the old one", async (t) => {
