@@ -65,9 +65,12 @@ export class Client {
     this.#log = options.log;
   }
 
-  /** Where a request that arrives now begins. */
-  begin(): Begin {
-    return { position: this.#session.position, localSeq: this.#fallback.seq };
+  /** Where a request that arrives now begins, or one that arrived at a time. */
+  begin(at?: number): Begin {
+    if (at === undefined)
+      return { position: this.#session.position, localSeq: this.#fallback.seq, at: performance.now() };
+    const { position, localSeq } = this.#beginnings.at(at);
+    return { position, localSeq, at };
   }
 
   /** Where a render began, by `performance.now()`. */

@@ -68,7 +68,7 @@ interface EndedCall extends Counted {
 }
 
 /** A call that is forgotten too early is taken for one that nothing has joined; so this is more than a process calls. */
-const MAX_CALLS = 50_000;
+const MAX_CALLS = 20_000;
 
 /**
  * The calls of late, for renders that may have joined them. Next.js 16 lets a render join the call of another request

@@ -58,10 +58,11 @@ export class Handler {
   readonly #runtime: Runtime;
   readonly #begin: Begin;
 
-  constructor(ctx: HostContext = {}, runtime?: Runtime) {
+  /** `madeAt`: the request has had its handler since then, and not just since now. */
+  constructor(ctx: HostContext = {}, runtime?: Runtime, madeAt?: number) {
     this.#host = ctx;
     this.#runtime = runtime ?? processRuntime(ctx.serverDistDir);
-    this.#begin = this.#runtime.client.begin();
+    this.#begin = this.#runtime.client.begin(madeAt);
   }
 
   /** The entry of a key, or null: then Next.js renders, and calls set. */

@@ -9,6 +9,8 @@ export interface Begin {
   /** Undefined if nothing was known of the log then. */
   readonly position: Position | undefined;
   readonly localSeq: number;
+  /** When the request began, by `performance.now()`: its renders began later. */
+  readonly at?: number;
   /** When the render began, where that is known, by `performance.now()`: gets that were answered before are its own. */
   readonly since?: number;
   /** What its request had before that. */
@@ -115,7 +117,8 @@ export class Renders {
       localSeq: Math.min(...renders.map(({ localSeq }) => localSeq)),
     };
     if (tags) {
-      const startedAt = begin.since ?? (asked ? Math.min(...alive.map(({ openedAt }) => openedAt)) : since);
+      const startedAt =
+        begin.since ?? (asked ? Math.min(...alive.map(({ openedAt }) => openedAt)) : (begin.at ?? since));
       const { inHand } = begin;
       const had = inHand?.read.filter((it) => it.askedAt < startedAt && idOf(it.key) !== id) ?? [];
       const within = [

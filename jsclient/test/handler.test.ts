@@ -4,6 +4,7 @@ import type { AddressInfo } from "node:net";
 import { after, afterEach, before, describe, test } from "node:test";
 import { Outcome, Reason, Status } from "../src/gen/isrd/v1/cache_pb.js";
 import { Kind } from "../src/gen/isrd/v1/entry_pb.js";
+import { Handler } from "../src/handler.js";
 import type { HostAnswer, HostContext, HostGetContext, HostValue } from "../src/next/values.js";
 import { FakeDaemon } from "./support/fake-daemon.js";
 import { type FakeHost, PREVIEW_ID, startHost } from "./support/host.js";
@@ -161,6 +162,19 @@ describe("what the daemon is asked", () => {
     assert.ok(age(data) >= 60_000 && age(data) < 61_000);
     await host.handler().get("/p", PAGE);
     assert.equal(daemon.frames("get").length, 3, "and none is kept");
+  });
+
+  test("a handler that was loaded late counts from when its request had it", async (t) => {
+    const { host } = scene(t);
+    await host.handler().get("connect", PAGE);
+    const madeAt = performance.now();
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    await host.handler().revalidateTag("t");
+    const late = new Handler({}, host.runtime, madeAt);
+    await late.set("f", fetched("old", ["t"]), { fetchCache: true });
+    assert.equal(await host.handler().get("f", { kind: "FETCH" }), null);
+    await host.handler().set("f", fetched("new", ["t"]), { fetchCache: true });
+    assert.ok(await host.handler().get("f", { kind: "FETCH" }));
   });
 
   test("a stale fetch that is fetched again is written with the base of its get", async (t) => {

@@ -147,6 +147,17 @@ test("calls are forgotten with the renders that could have joined them", () => {
   assert.equal(position?.seq, 8n);
 });
 
+test("a set without a get is of a render that began after its request, as a prefetch's is", () => {
+  let now = 0;
+  const renders = new Renders(() => now);
+  renders.close(call, calledAt(0, 2n), ["data"]);
+  now = 10;
+  renders.close({ ...call, name: "later" }, calledAt(9, 4n), ["data"]);
+  assert.equal(renders.close(key, { ...request(8n), at: 11 }, ["data"]).position?.seq, 8n);
+  assert.equal(renders.close(key, { ...request(8n), at: 5 }, ["data"]).position?.seq, 4n);
+  assert.equal(renders.close(key, request(8n), ["data"]).position?.seq, 2n, "nobody knows when that began");
+});
+
 test("the token of another connection's base says nothing of when the render began: the daemon may have been told things", () => {
   const renders = new Renders();
   const [first, second] = [{}, {}];
