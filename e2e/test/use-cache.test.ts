@@ -140,6 +140,30 @@ describe("'use cache': two replicas on a daemon each, one Redis", { skip: none }
     }
   });
 
+  test("revalidateTag with a profile, and the page reads the stale result while the function that calls it too is running", {
+    skip: no16,
+  }, async () => {
+    await warm("/call/during/meanwhile");
+    const version = fleet.origin.bump("meanwhile");
+    const latch = fleet.origin.hold("/renders/late/meanwhile");
+    await fleet.a.webhook({ tags: ["hour:meanwhile"], profile: "max" });
+    await delay(500); // the webhook does not wait for it, and whoever asks would renew what is in between
+    await eventually("A calls it anew", TIMEOUT_MS, async () => {
+      await call(fleet.a, "/call/during/meanwhile");
+      assert.equal(fleet.origin.renders("/late/meanwhile"), 2);
+    });
+    latch.release();
+    for (const replica of fleet.replicas) {
+      await eventually(`${replica.name} has the new in both`, TIMEOUT_MS, async () => {
+        const marker = await call(replica, "/call/during/meanwhile");
+        assert.deepEqual([marker.version, marker.fetched], [version, version]);
+      });
+    }
+    const settled = fleet.origin.renders("/late/meanwhile");
+    for (const replica of [...fleet.replicas, ...fleet.replicas]) await call(replica, "/call/during/meanwhile");
+    assert.equal(fleet.origin.renders("/late/meanwhile"), settled, "it is fresh then");
+  });
+
   test("revalidateTag while a page has what it calls, and another function that calls it too comes later: both are new", {
     skip: no16,
   }, async () => {

@@ -19,7 +19,7 @@ export interface Begin {
 
 /**
  * Results of `'use cache'` that a request has. Next.js 16 keeps them until the request ends, and gives them, without asking,
- * to functions that the request calls later: also what was stale, or was invalidated meanwhile.
+ * to functions that the request calls later, also if it was invalidated meanwhile.
  */
 export interface InHand {
   /** When the request began, by `performance.now()`: what it called, or joined, it has since. */
@@ -27,7 +27,7 @@ export interface InHand {
   readonly read: readonly ReadResult[];
 }
 
-/** A result that was there already. */
+/** A result that was there already, and fresh when it was asked for. */
 export interface ReadResult extends Counted {
   readonly key: EntryKey;
   readonly askedAt: number;

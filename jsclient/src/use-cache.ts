@@ -1,7 +1,6 @@
 import { collect, decodeCached, encodeCached } from "./cached-entry.js";
-import type { Answer, Read } from "./calls.js";
+import type { Read } from "./calls.js";
 import { within } from "./deadline.js";
-import type { Counted } from "./ended-calls.js";
 import { IsrdError, messageOf } from "./errors.js";
 import { Status } from "./gen/isrd/v1/cache_pb.js";
 import { Space } from "./gen/isrd/v1/entry_pb.js";
@@ -10,7 +9,7 @@ import { hostNow } from "./next/answer.js";
 import { toMark } from "./next/lifetime.js";
 import { type CachedValue, cachedLifetimeOf, type HostCacheEntry, tellCached } from "./next/use-cache.js";
 import { placeOf } from "./order.js";
-import type { Begin, Render } from "./renders.js";
+import type { Begin, ReadResult, Render } from "./renders.js";
 import { guessedRuntime, type Runtime } from "./runtime.js";
 
 /** No timestamp of Next.js; it is later than any. */
@@ -103,7 +102,9 @@ export class UseCache {
     }
     const value = answer.kept ? (answer.kept.value as CachedValue) : decodeCached(answer.entry as never);
     if (answer.fill) client.keepNear(answer.fill, value);
-    scopes.current(undefined)?.inHand.read.push({ key, askedAt, tags: value.tags, ...countedOf(read, answer) });
+    const { position = answer.fill && placeOf(answer.fill.asOf), localSeq } = read.begin;
+    const result: ReadResult = { key, askedAt, tags: value.tags, base: undefined, position, localSeq };
+    if (answer.status === Status.HIT) scopes.current(undefined)?.inHand.read.push(result);
     return tellCached(value, answer, hostNow());
   }
 
@@ -142,15 +143,6 @@ export class UseCache {
     const ours = ({ key }: Render): boolean => key.space === Space.USE_CACHE && key.name === name;
     for (const render of [...(renders ?? [])].filter(ours)) renders?.delete(render);
   }
-}
-
-/** From where a result counts that was read: what is fresh, from when it was asked for; what is stale, from its own version. */
-function countedOf({ begin }: Read, { status, version, fill }: Answer): Counted {
-  const { position = fill && placeOf(fill.asOf), localSeq } = begin;
-  if (status !== Status.STALE) return { base: undefined, position, localSeq };
-  return version
-    ? { base: undefined, position: placeOf(version), localSeq }
-    : { base: undefined, position, localSeq: 0 };
 }
 
 /** The one of this process; what it serves is found without being told where. */

@@ -131,7 +131,7 @@ const ALLOWED: Record<string, string[]> = {
   ],
   "cache-handler": ["handler", "next/values"],
   "use-cache": [
-    ...["cached-entry", "calls", "deadline", "ended-calls", "errors", "gen", "key", "next/answer", "next/lifetime"],
+    ...["cached-entry", "calls", "deadline", "errors", "gen", "key", "next/answer", "next/lifetime"],
     ...["next/use-cache", "order", "renders", "runtime"],
   ],
   "cache-handlers": ["next/use-cache", "use-cache"],

@@ -43,6 +43,18 @@ const SAME_CLOCK_MS = 1000;
  */
 const MOMENT_SECONDS = 1;
 
+/** What expires sooner, Next.js 16 keeps out of shells. */
+const LONG_SECONDS = 300;
+
+/** Next.js's own for ever. */
+const FOREVER_SECONDS = 0xffff_fffe;
+
+/**
+ * A time before which nothing is. Next.js 16.4 keeps what a request has read until the request ends, and gives it to functions
+ * that the request calls later, without asking and also if it is stale; but nothing that is of this time or older.
+ */
+const NOT_TO_KEEP = 0;
+
 const MAX_SECONDS = 0xffff_ffff;
 
 /**
@@ -74,6 +86,10 @@ export function tellCached(value: CachedValue, finding: CachedFinding, now: numb
     return { ...meta, tags: [...meta.tags], timestamp, value: streamOf(bytes) };
   }
   const byTag = finding.reason === Reason.TAG_STALE || finding.ageMs < revalidate * 1000;
+  if (byTag && expire >= LONG_SECONDS) {
+    const lifetime = { timestamp: NOT_TO_KEEP, revalidate: MOMENT_SECONDS, expire: FOREVER_SECONDS };
+    return { ...meta, tags: [...meta.tags], ...lifetime, value: streamOf(bytes) };
+  }
   const told = !byTag ? revalidate : expire >= 2 * MOMENT_SECONDS ? MOMENT_SECONDS : -1;
   if (told >= 0) timestamp = Math.min(timestamp, now - told * 1000 - MARGIN_MS);
   timestamp = Math.max(timestamp, now - withMargin(expire));

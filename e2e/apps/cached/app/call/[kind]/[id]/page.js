@@ -1,5 +1,5 @@
 import { connection } from "next/server";
-import { broken, hour, outer, remote, short } from "../../../../lib/cached";
+import { broken, hour, late, outer, remote, short } from "../../../../lib/cached";
 import { marker } from "../../../../lib/marker";
 import { beginRender } from "../../../../lib/origin";
 
@@ -10,7 +10,15 @@ async function both(id) {
   return await outer(id);
 }
 
-const FUNCTIONS = { hour, short, remote, outer, both };
+/** A function that calls another, and that other while it does. */
+async function during(id) {
+  const result = await late(id);
+  await beginRender(`/during/${id}`);
+  await hour(id);
+  return result;
+}
+
+const FUNCTIONS = { hour, short, remote, outer, both, during };
 
 async function readBroken(id) {
   try {
