@@ -6,6 +6,7 @@ import { ask, markerOf, oneRenderOf } from "../harness/ask.ts";
 import { cacheControlOf, PAGE_CACHE_CONTROL } from "../harness/expect.ts";
 import { Fleet } from "../harness/fleet.ts";
 import type { Reply } from "../harness/http.ts";
+import { since } from "../harness/next.ts";
 import type { Replica } from "../harness/replica.ts";
 import { eventually, within } from "../harness/wait.ts";
 
@@ -16,6 +17,9 @@ const SHORT_MS = 2000;
 
 /** When Next.js tries again what has failed, at the earliest. */
 const RETRY_MS = 3000;
+
+/** How long who fetches waits for another that does. */
+const FETCH_WAIT_LIMIT_MS = 1000;
 
 const GOOGLEBOT = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";
 
@@ -77,6 +81,33 @@ describe("odd renders: two replicas on one daemon, embedded store", () => {
     assert.deepEqual(html.marker, data.marker);
     assert.equal(html.cache, "HIT");
     assert.equal(fleet.origin.renders(page), 1);
+  });
+
+  test("a link's prefetch of a stale page renews it, where Next.js does so", {
+    skip: since("next16") && "since 16 a prefetch of a stale page does not regenerate it",
+  }, async () => {
+    const page = "/short/1k-prefetched";
+    const old = markerOf(await fleet.a.request(page));
+    assert.deepEqual(markerOf(await fleet.b.request(page)), old);
+    await delay(SHORT_MS + 100); // its lifetime: it must pass
+    const headers = { rsc: "1", "next-router-prefetch": "1" };
+    assert.equal((await fleet.b.request(page, { headers })).status, 200);
+    await eventually("it is rendered anew", TIMEOUT_MS, () => assert.equal(fleet.origin.renders(page) > 1, true));
+    await eventually("A has the new", TIMEOUT_MS, async () => {
+      assert.notEqual(markerOf(await fleet.a.request(page)).render, old.render);
+    });
+  });
+
+  test("data that the origin refuses is asked for again at once: nobody waits for what was not written", async () => {
+    const latch = fleet.origin.hold("/data/refused");
+    const refused = fleet.a.request("/data/refused");
+    await within(latch.arrived(1), TIMEOUT_MS, "the origin is asked");
+    latch.fail();
+    assert.equal((await refused).status, 200);
+    const startedAt = performance.now();
+    assert.equal((await fleet.b.request("/data/refused")).status, 200);
+    assert.ok(performance.now() - startedAt < FETCH_WAIT_LIMIT_MS, "it has not waited");
+    assert.equal(fleet.origin.calls("/data/refused"), 2);
   });
 
   test("revalidate: 0 is rendered with every request, and nobody waits for another", async () => {

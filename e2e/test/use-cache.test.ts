@@ -126,6 +126,64 @@ describe("'use cache': two replicas on a daemon each, one Redis", { skip: none }
     assert.equal(fleet.origin.renders("/hour/profile"), 2);
   });
 
+  test("revalidateTag with a profile for what a page calls, and another function calls too: both are renewed", {
+    skip: no16,
+  }, async () => {
+    await warm("/call/both/twice");
+    const version = fleet.origin.bump("twice");
+    await fleet.a.webhook({ tags: ["hour:twice"], profile: "max" });
+    for (const replica of fleet.replicas) {
+      await eventually(`${replica.name} has the new in both`, TIMEOUT_MS, async () => {
+        const marker = await call(replica, "/call/both/twice");
+        assert.deepEqual([marker.version, marker.fetched], [version, version]);
+      });
+    }
+  });
+
+  test("revalidateTag with a profile, and the page reads the stale result while the function that calls it too is running", {
+    skip: no16,
+  }, async () => {
+    await warm("/call/during/meanwhile");
+    const version = fleet.origin.bump("meanwhile");
+    const latch = fleet.origin.hold("/renders/late/meanwhile");
+    await fleet.a.webhook({ tags: ["hour:meanwhile"], profile: "max" });
+    await delay(500); // the webhook does not wait for it, and whoever asks would renew what is in between
+    await eventually("A calls it anew", TIMEOUT_MS, async () => {
+      await call(fleet.a, "/call/during/meanwhile");
+      assert.equal(fleet.origin.renders("/late/meanwhile"), 2);
+    });
+    latch.release();
+    for (const replica of fleet.replicas) {
+      await eventually(`${replica.name} has the new in both`, TIMEOUT_MS, async () => {
+        const marker = await call(replica, "/call/during/meanwhile");
+        assert.deepEqual([marker.version, marker.fetched], [version, version]);
+      });
+    }
+    const settled = fleet.origin.renders("/late/meanwhile");
+    for (const replica of [...fleet.replicas, ...fleet.replicas]) await call(replica, "/call/during/meanwhile");
+    assert.equal(fleet.origin.renders("/late/meanwhile"), settled, "it is fresh then");
+  });
+
+  test("revalidateTag while a page has what it calls, and another function that calls it too comes later: both are new", {
+    skip: no16,
+  }, async () => {
+    await warm("/call/both/between");
+    const latch = fleet.origin.hold("/renders/both/between");
+    const between = fleet.a.request("/call/both/between");
+    await within(latch.arrived(1), TIMEOUT_MS, "it has called the first");
+    const version = fleet.origin.bump("between");
+    await fleet.b.webhook({ tags: ["hour:between"] });
+    await eventually("it is in force", TIMEOUT_MS, async () => {
+      assert.equal((await call(fleet.a, "/call/hour/between")).version, version);
+    });
+    latch.release();
+    await between;
+    for (const replica of fleet.replicas) {
+      const marker = await call(replica, "/call/both/between");
+      assert.deepEqual([marker.version, marker.fetched], [version, version], replica.name);
+    }
+  });
+
   test("what is stale by its age is returned once more, and one call in the background renews it for both", async () => {
     const old = await warm("/call/short/old");
     await delay(SHORT_MS + 300); // its lifetime: it must pass

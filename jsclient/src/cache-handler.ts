@@ -40,6 +40,7 @@ export default class CacheHandler {
   /** Made at once where that is possible: a request counts from when it began. */
   #handler: Handler | undefined;
   readonly #ctx: HostContext;
+  readonly #madeAt = performance.now();
 
   constructor(ctx: HostContext = {}) {
     this.#ctx = ctx;
@@ -72,7 +73,7 @@ export default class CacheHandler {
     if (this.#ctx.dev) return undefined;
     loading ??= load();
     const module = await loading;
-    if (module) this.#handler ??= new module.Handler(this.#ctx);
+    if (module) this.#handler ??= new module.Handler(this.#ctx, undefined, this.#madeAt);
     return this.#handler;
   }
 }

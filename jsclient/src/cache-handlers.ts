@@ -13,6 +13,9 @@ export interface UseCacheHandler {
   expireTags(...tags: string[]): Promise<void>;
 }
 
+/** Before all results, also before the time that a stale one is told to be of. */
+const NEVER = -1;
+
 let loaded: UseCache | undefined;
 let loading: Promise<UseCache | undefined> | undefined;
 
@@ -53,8 +56,8 @@ const handler: UseCacheHandler = {
   set: (key, pending) => use((cache) => cache.set(key, pending)),
   /** What changes is pushed to this process, and reads are judged by it: there is nothing to fetch. */
   refreshTags: () => Promise.resolve(),
-  /** That soft tags are judged by `get`. */
-  getExpiration: () => Promise.resolve(Number.POSITIVE_INFINITY),
+  /** When soft tags have expired last: they are judged by `get`. Infinity, which says so, is taken for 0 by Next.js. */
+  getExpiration: () => Promise.resolve(NEVER),
   updateTags: (tags, durations) => use((cache) => cache.updateTags(tags, durations)),
   /** Next.js 15's name for `updateTags`. */
   expireTags: (...tags) => use((cache) => cache.updateTags(tags.flat())),

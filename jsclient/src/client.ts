@@ -65,9 +65,12 @@ export class Client {
     this.#log = options.log;
   }
 
-  /** Where a request that arrives now begins. */
-  begin(): Begin {
-    return { position: this.#session.position, localSeq: this.#fallback.seq };
+  /** Where a request that arrives now begins, or one that arrived at a time. */
+  begin(at?: number): Begin {
+    if (at === undefined)
+      return { position: this.#session.position, localSeq: this.#fallback.seq, at: performance.now() };
+    const { position, localSeq } = this.#beginnings.at(at);
+    return { position, localSeq, at };
   }
 
   /** Where a render began, by `performance.now()`. */
@@ -104,6 +107,7 @@ export class Client {
   async set(write: Write): Promise<RefusedError | undefined> {
     this.counters.sets += 1;
     const begun = { turn: this.#near.begin(write.key), answeredAt: this.#near.now() };
+    const { via } = this.#session;
     const ended = this.#close(write.key, write.begin, write.tags);
     const { base, position, lease } = ended;
     // Without any position nobody could tell what the content is older than.
@@ -124,6 +128,7 @@ export class Client {
       return error instanceof RefusedError ? error : undefined;
     } finally {
       lease?.end();
+      this.#renders.settle(write.key, ended, write.tags, via);
     }
   }
 
@@ -188,9 +193,12 @@ export class Client {
     this.#giveBack(lease);
   }
 
-  /** Nothing will be written for this key, although Next.js has rendered it; if `completed`, nor will be the next time. */
-  abandonKey(key: EntryKey, begin: Begin, completed = false): void {
-    this.#giveBack(this.#close(key, begin).lease, completed);
+  /**
+   * Nothing will be written for this key, although Next.js has rendered it; if `completed`, nor will be the next time.
+   * `tags` are those of a result that can be in others all the same.
+   */
+  abandonKey(key: EntryKey, begin: Begin, completed = false, tags?: readonly string[]): void {
+    this.#giveBack(this.#close(key, begin, tags).lease, completed);
   }
 
   /** Marks tags, here at once and in the fleet before it returns, unless the daemon is away. */

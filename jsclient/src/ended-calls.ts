@@ -35,6 +35,17 @@ export function elsewhere({ base, position }: Pick<Counted, "base" | "position">
   return { base, position: position ? lowestPosition(position, place) : place };
 }
 
+/** Whether something counts from an earlier place of the log than something else. */
+export function isOlder(it: Counted, than: Counted): boolean {
+  const place = it.position ?? it.base;
+  return !place || [than.base, than.position].some((other) => other && comparePositions(place, other) < 0);
+}
+
+/** Whether a result can be in what has these tags: that has all tags of what is in it. */
+export function isIn(result: { readonly tags: readonly string[] }, tags: readonly string[]): boolean {
+  return result.tags.every((tag) => tags.includes(tag));
+}
+
 function isNowhere({ base, position }: Counted): boolean {
   return !base && !position;
 }
@@ -48,13 +59,16 @@ function before(own: Version, other: Version): Version {
 
 /** A call of a function with `'use cache'` that is over. */
 interface EndedCall extends Counted {
+  /** Its key. */
+  readonly id: string;
   readonly endedAt: number;
   /** The connection that it counted for. */
   readonly via: object | undefined;
   readonly tags: readonly string[];
 }
 
-const MAX_CALLS = 10_000;
+/** A call that is forgotten too early is taken for one that nothing has joined; so this is more than a process calls. */
+const MAX_CALLS = 20_000;
 
 /**
  * The calls of late, for renders that may have joined them. Next.js 16 lets a render join the call of another request
@@ -73,22 +87,22 @@ export class EndedCalls {
     this.#now = now;
   }
 
-  /** A call is over. Its result has these tags, and counts so for this connection. */
-  add({ base, position, localSeq }: Counted, tags: readonly string[], via: object | undefined): void {
+  /** The call of a key is over. Its result has these tags, and counts so for this connection. */
+  add(id: string, { base, position, localSeq }: Counted, tags: readonly string[], via: object | undefined): void {
     const endedAt = this.#now();
-    this.#calls.push({ endedAt, via, tags, base, position, localSeq });
+    this.#calls.push({ id, endedAt, via, tags, base, position, localSeq });
     const alive = this.#calls.findIndex((call) => call.endedAt >= endedAt - this.#lifeMs);
     this.#calls.splice(0, Math.max(alive, this.#calls.length - MAX_CALLS));
   }
 
   /**
-   * Those whose results can be in what was made since then, and has these tags: it has all tags of what is in it. As they
-   * count for this connection.
+   * Those whose results can be in what was made of this key since then, and has these tags: it has all tags of what is in
+   * it. As they count for this connection.
    */
-  within(since: number, tags: readonly string[], via: object | undefined): readonly Counted[] {
+  within(since: number, id: string, tags: readonly string[], via: object | undefined): readonly Counted[] {
     const all = new Set(tags);
     const from = this.#calls.findLastIndex((call) => call.endedAt < since) + 1;
-    const joined = this.#calls.slice(from).filter((call) => call.tags.every((tag) => all.has(tag)));
+    const joined = this.#calls.slice(from).filter((call) => call.id !== id && call.tags.every((tag) => all.has(tag)));
     return joined.map((call) => (call.via === via ? call : { ...call, ...elsewhere(call) }));
   }
 }

@@ -58,10 +58,11 @@ export class Handler {
   readonly #runtime: Runtime;
   readonly #begin: Begin;
 
-  constructor(ctx: HostContext = {}, runtime?: Runtime) {
+  /** `madeAt`: the request has had its handler since then, and not just since now. */
+  constructor(ctx: HostContext = {}, runtime?: Runtime, madeAt?: number) {
     this.#host = ctx;
     this.#runtime = runtime ?? processRuntime(ctx.serverDistDir);
-    this.#begin = this.#runtime.client.begin();
+    this.#begin = this.#runtime.client.begin(madeAt);
   }
 
   /** The entry of a key, or null: then Next.js renders, and calls set. */
@@ -84,6 +85,7 @@ export class Handler {
     } catch (error) {
       runtime.log.warnSeldom("set", `"${key}" is not cached: ${messageOf(error)}`);
     }
+    if (spaceOf(ctx) === Space.ROUTE) this.#endFetches();
   }
 
   /** Marks tags, expired or, with durations, stale. */
@@ -106,13 +108,13 @@ export class Handler {
     let answer = await runtime.client.get(read);
     // What a probe finds was written, so it can be again; a prefetch does not.
     const renewable = answer.status === Status.STALE && !answer.leased && read.noLease;
-    if (renewable && !isPrefetch(this.#host._requestHeaders, scope?.rawHeaders)) {
+    if (renewable && !this.#isPrefetch(ctx, scope?.rawHeaders)) {
       answer = await runtime.client.get({ ...read, noLease: false });
     }
     if (isEmpty(answer) && inRoute) answer = await this.#fromBuild(runtime, read, answer, ctx);
     if (isEmpty(answer)) {
-      // A stale answer is regenerated after the response, and a fetch's result may come after it: only this one must not.
-      if (answer.render && inRoute) scope?.renders.add(answer.render);
+      // A stale answer is regenerated after the response; nothing else is, or a fetch whose body nobody has read to its end.
+      if (answer.render) scope?.renders.add(answer.render);
       return null;
     }
     const value = this.#valueOf(answer, ctx, scope);
@@ -124,6 +126,17 @@ export class Handler {
     const told = tellHost(value as HostValue | null, answer, { ctx, way, now: nowOf(ctx) });
     if (inRoute) tell(name, told.cacheControl);
     return told;
+  }
+
+  /** A page was made after its response: what has been fetched for it, and was not written, will not be. */
+  #endFetches(): void {
+    const { client, scopes } = this.#runtime;
+    const scope = scopes.current(this.#host._requestHeaders);
+    if (!scope?.finished) return;
+    for (const render of [...scope.renders].filter(({ key }) => key.space === Space.FETCH)) {
+      scope.renders.delete(render);
+      client.abandon(render, false);
+    }
   }
 
   #valueOf(answer: Answer, ctx: HostGetContext, scope: RequestScope | undefined): object | null {
@@ -148,9 +161,14 @@ export class Handler {
       key,
       softTags: space === Space.FETCH ? softTagsOf(ctx) : [],
       onDemand,
-      noLease: space === Space.ROUTE && (probed || isPrefetch(headers, rawHeaders)),
+      noLease: space === Space.ROUTE && (probed || this.#isPrefetch(ctx, rawHeaders)),
       begin,
     };
+  }
+
+  #isPrefetch(ctx: HostGetContext, rawHeaders: readonly string[] | undefined): boolean {
+    const byRouter = (): boolean => dialectOf(ctx) !== "14" && this.#runtime.routerPrefetches();
+    return isPrefetch(this.#host._requestHeaders, rawHeaders, byRouter);
   }
 
   /** What the build has rendered is an entry like any other, if it was not revalidated since. */

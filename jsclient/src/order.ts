@@ -17,8 +17,8 @@ export function compareVersions(a: Version, b: Version): number {
   return compare(a.epoch, b.epoch) || compare(a.seq, b.seq) || compare(a.token, b.token);
 }
 
-/** The place that a version names. */
-export function placeOf({ epoch, seq }: Version): Position {
+/** The place that a version names, as a position. */
+export function placeOf({ epoch, seq }: Place): Position {
   return create(PositionSchema, { epoch, seq });
 }
 

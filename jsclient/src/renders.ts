@@ -1,4 +1,4 @@
-import { type Counted, EndedCalls, elsewhere, lowered } from "./ended-calls.js";
+import { type Counted, EndedCalls, elsewhere, isIn, isOlder, lowered } from "./ended-calls.js";
 import { type Position, Space, type Version } from "./gen/isrd/v1/entry_pb.js";
 import { type EntryKey, idOf } from "./key.js";
 import type { Lease } from "./lease.js";
@@ -9,8 +9,29 @@ export interface Begin {
   /** Undefined if nothing was known of the log then. */
   readonly position: Position | undefined;
   readonly localSeq: number;
+  /** When the request began, by `performance.now()`: its renders began later. */
+  readonly at?: number;
   /** When the render began, where that is known, by `performance.now()`: gets that were answered before are its own. */
   readonly since?: number;
+  /** What its request had before that. */
+  readonly inHand?: InHand;
+}
+
+/**
+ * Results of `'use cache'` that a request has. Next.js 16 keeps them until the request ends, and gives them, without asking,
+ * to functions that the request calls later, also if it was invalidated meanwhile.
+ */
+export interface InHand {
+  /** When the request began, by `performance.now()`: what it called, or joined, it has since. */
+  readonly since: number;
+  readonly read: readonly ReadResult[];
+}
+
+/** A result that was there already, and fresh when it was asked for. */
+export interface ReadResult extends Counted {
+  readonly key: EntryKey;
+  readonly askedAt: number;
+  readonly tags: readonly string[];
 }
 
 /** A render that a get has set off. */
@@ -96,11 +117,23 @@ export class Renders {
       localSeq: Math.min(...renders.map(({ localSeq }) => localSeq)),
     };
     if (tags) {
-      const startedAt = begin.since ?? (asked ? Math.min(...alive.map(({ openedAt }) => openedAt)) : since);
-      counted = this.#calls.within(startedAt, tags, via).reduce(lowered, counted);
-      if (key.space === Space.USE_CACHE) this.#calls.add(counted, tags, via);
+      const startedAt =
+        begin.since ?? (asked ? Math.min(...alive.map(({ openedAt }) => openedAt)) : (begin.at ?? since));
+      const { inHand } = begin;
+      const had = inHand?.read.filter((it) => it.askedAt < startedAt && idOf(it.key) !== id) ?? [];
+      const within = [
+        ...this.#calls.within(Math.min(startedAt, inHand?.since ?? startedAt), id, tags, via),
+        ...had.filter((it) => isOlder(it, counted) && isIn(it, tags)),
+      ];
+      counted = within.reduce(lowered, counted);
+      if (key.space === Space.USE_CACHE) this.#calls.add(id, counted, tags, via);
     }
     return { ...counted, ...leasesOf(alive) };
+  }
+
+  /** The set of a call is over: until now Next.js has let renders join the call, also those that began after its end. */
+  settle(key: EntryKey, counted: Counted, tags: readonly string[], via?: object): void {
+    if (key.space === Space.USE_CACHE) this.#calls.add(idOf(key), counted, tags, via);
   }
 
   /** The render has ended without a set. Returns false if it was over before. */

@@ -17,6 +17,7 @@ import { NearCache } from "./near-cache.js";
 import { findServedBuild, guessServerDistDir, nextLoader, type ServedBuild } from "./next/build.js";
 import { BuildOutput } from "./next/build-output.js";
 import { findPagesRoutes, type PagesRoutes } from "./next/implicit-tags.js";
+import { treatsRouterAsPrefetch } from "./next/intent.js";
 import { RequestScopes } from "./next/request-scope.js";
 import { findRouting, type Routing } from "./next/routing.js";
 import { findStaticRoutes } from "./next/static-routes.js";
@@ -64,6 +65,8 @@ export interface Runtime {
   pages(): PagesRoutes;
   /** Whether a key is that of a route without parameters, in the App Router. */
   hasOwnRoute(key: string): boolean;
+  /** Whether this Next.js takes what its router prefetches for a prefetch. */
+  routerPrefetches(): boolean;
   /** The values that get has handed out, to know them again when Next.js gives one back. */
   readonly handed: WeakMap<object, Handed>;
   /** The keys whose old "not found" get has handed out to be rendered. */
@@ -154,7 +157,7 @@ export function createRuntime(options: {
   const client = new Client({ session, fallback, near, leases, beginnings, identity: served, timeoutMs, log });
   const scopes = new RequestScopes((scope, status) => {
     // A set of 'use cache' may come a moment later, so that of its key nothing is learnt.
-    for (const render of scope.renders) client.abandon(render, status < 500 && render.key.space === Space.ROUTE);
+    for (const render of scope.renders) client.abandon(render, status < 500 && render.key.space !== Space.USE_CACHE);
     scope.renders.clear();
   });
   const address = (): string => session.where || (addresses()[0]?.text ?? "");
@@ -163,7 +166,12 @@ export function createRuntime(options: {
   const output = new BuildOutput(load, distDir);
   const pages = once(() => findPagesRoutes(distDir));
   const staticRoutes = once(() => findStaticRoutes(distDir));
-  const routes = { pages, hasOwnRoute: (key: string): boolean => staticRoutes()(key) };
+  const prefetching = once(() => ({ byRouter: treatsRouterAsPrefetch(load) }));
+  const routes = {
+    pages,
+    hasOwnRoute: (key: string): boolean => staticRoutes()(key),
+    routerPrefetches: (): boolean => prefetching().byRouter,
+  };
   const parts = {
     log,
     config,

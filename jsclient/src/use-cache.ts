@@ -8,7 +8,8 @@ import type { EntryKey } from "./key.js";
 import { hostNow } from "./next/answer.js";
 import { toMark } from "./next/lifetime.js";
 import { type CachedValue, cachedLifetimeOf, type HostCacheEntry, tellCached } from "./next/use-cache.js";
-import type { Begin, Render } from "./renders.js";
+import { placeOf } from "./order.js";
+import type { Begin, ReadResult, Render } from "./renders.js";
 import { guessedRuntime, type Runtime } from "./runtime.js";
 
 /** No timestamp of Next.js; it is later than any. */
@@ -92,6 +93,7 @@ export class UseCache {
     const key: EntryKey = { space: Space.USE_CACHE, name };
     // Who has waited for a set of this process in vain need not wait for it once more, at the daemon.
     const read: Read = { key, softTags, onDemand: false, noLease: !settled, begin: client.begin() };
+    const askedAt = performance.now();
     const answer = await client.get(read);
     if (answer.status === Status.STALE && answer.render) this.#limitLease(answer.render);
     if (answer.status === Status.MISS || !(answer.entry || answer.kept)) {
@@ -100,6 +102,9 @@ export class UseCache {
     }
     const value = answer.kept ? (answer.kept.value as CachedValue) : decodeCached(answer.entry as never);
     if (answer.fill) client.keepNear(answer.fill, value);
+    const { position = answer.fill && placeOf(answer.fill.asOf), localSeq } = read.begin;
+    const result: ReadResult = { key, askedAt, tags: value.tags, base: undefined, position, localSeq };
+    if (answer.status === Status.HIT) scopes.current(undefined)?.inHand.read.push(result);
     return tellCached(value, answer, hostNow());
   }
 
@@ -114,14 +119,15 @@ export class UseCache {
   }
 
   async #write(key: EntryKey, pending: Promise<HostCacheEntry>): Promise<void> {
-    const { client, log } = this.#runtime;
+    const { client, log, scopes } = this.#runtime;
+    const inHand = scopes.current(undefined)?.inHand;
     let begin: Begin | undefined;
     try {
       const { value: stream, tags, stale, timestamp, expire, revalidate } = await pending;
-      begin = client.beganAt(timestamp - performance.timeOrigin);
+      begin = { ...client.beganAt(timestamp - performance.timeOrigin), ...(inHand ? { inHand } : {}) };
       const meta = { tags: [...tags], stale, timestamp, expire, revalidate };
       const lifetime = cachedLifetimeOf(meta);
-      if (!lifetime) return client.abandonKey(key, begin, true);
+      if (!lifetime) return client.abandonKey(key, begin, true, meta.tags);
       const value: CachedValue = { ...meta, bytes: await collect(stream) };
       const ageMs = Math.max(0, Math.round(hostNow() - timestamp)) || 0;
       await client.set({ key, draft: encodeCached(value), value, lifetime, tags: meta.tags, begin, ageMs });

@@ -42,7 +42,7 @@ describe("isrd/cache-handlers", () => {
       ISRD_TIMEOUT_MS: "5000",
     });
     assert.equal(code, 0, output);
-    assert.match(output, /^,,x,,Infinity,Infinity,,, ready$/m);
+    assert.match(output, /^,,x,,-1,-1,,, ready$/m);
     const marked = daemon.frames("revalidate").map(({ revalidations }) => revalidations.map(({ tag }) => tag).join());
     assert.deepEqual(marked, ["t", "t,u"]);
   });
@@ -56,7 +56,7 @@ describe("isrd/cache-handlers", () => {
       const before = daemon.received.length;
       const { code, output } = await runScript(ALL_CALLS, { ISRD_ADDRESS: served.address, ...env });
       assert.equal(code, 0, output);
-      assert.equal(output, ",,,,Infinity,Infinity,,, idle\n");
+      assert.equal(output, ",,,,-1,-1,,, idle\n");
       assert.equal(daemon.received.length, before);
     });
   }
@@ -64,7 +64,7 @@ describe("isrd/cache-handlers", () => {
   test("without a daemon everything is a miss or this process's own, and nothing rejects", async () => {
     const { code, output } = await runScript(ALL_CALLS, { ISRD_ADDRESS: "unix:/nowhere.sock", ISRD_LOG: "silent" });
     assert.equal(code, 0, output);
-    assert.match(output, /^,,x,,Infinity,Infinity,,, away$/m);
+    assert.match(output, /^,,x,,-1,-1,,, away$/m);
   });
 
   test("require.resolve, require and import find the same, as Next.js takes it", async () => {

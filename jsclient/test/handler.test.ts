@@ -4,6 +4,7 @@ import type { AddressInfo } from "node:net";
 import { after, afterEach, before, describe, test } from "node:test";
 import { Outcome, Reason, Status } from "../src/gen/isrd/v1/cache_pb.js";
 import { Kind } from "../src/gen/isrd/v1/entry_pb.js";
+import { Handler } from "../src/handler.js";
 import type { HostAnswer, HostContext, HostGetContext, HostValue } from "../src/next/values.js";
 import { FakeDaemon } from "./support/fake-daemon.js";
 import { type FakeHost, PREVIEW_ID, startHost } from "./support/host.js";
@@ -163,6 +164,19 @@ describe("what the daemon is asked", () => {
     assert.equal(daemon.frames("get").length, 3, "and none is kept");
   });
 
+  test("a handler that was loaded late counts from when its request had it", async (t) => {
+    const { host } = scene(t);
+    await host.handler().get("connect", PAGE);
+    const madeAt = performance.now();
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    await host.handler().revalidateTag("t");
+    const late = new Handler({}, host.runtime, madeAt);
+    await late.set("f", fetched("old", ["t"]), { fetchCache: true });
+    assert.equal(await host.handler().get("f", { kind: "FETCH" }), null);
+    await host.handler().set("f", fetched("new", ["t"]), { fetchCache: true });
+    assert.ok(await host.handler().get("f", { kind: "FETCH" }));
+  });
+
   test("a stale fetch that is fetched again is written with the base of its get", async (t) => {
     const { daemon, host } = scene(t);
     await host.handler().get("/f", { kind: "FETCH" });
@@ -280,20 +294,46 @@ describe("a request's end", () => {
     assert.equal(daemon.frames("release").length, before);
   });
 
-  test("the lease of a stale page and of a fetch outlives the response: the render may come after it", async () => {
+  test("the lease of a stale page outlives the response: the render comes after it", async () => {
     pages.set("/stale", async (headers) => {
       await host.handler(headers).get("/stale", PAGE);
       await host.handler(headers).set("/stale", appPage("x", "stale-tag"), hour);
       await host.handler(headers).revalidateTag("stale-tag", { expire: 60 });
       assert.ok(await host.handler(headers).get("/stale", PAGE));
-      await host.handler(headers).get("/f", { kind: "FETCH" });
       return 200;
     });
     await request("/stale");
     await request("/unknown");
-    assert.equal(daemon.store.leases, 2);
+    assert.equal(daemon.store.leases, 1);
     daemon.disconnectAll();
     await until("the session is back", () => daemon.store.leases === 0 && host.runtime.session.state === "ready");
+  });
+
+  test("that of a fetch does not: it was no success if it is not written by then; nor that of a page in the background", async () => {
+    const kind = { kind: "FETCH" } as const;
+    pages.set("/fetches", async (headers) => {
+      await host.handler(headers).get("/f", kind);
+      assert.equal(daemon.store.leases, 1);
+      return 200;
+    });
+    await request("/fetches");
+    await until("the lease is given back", () => daemon.store.leases === 0);
+    assert.equal(daemon.frames("release").at(-1)?.completed, true);
+    let done = (): void => {};
+    const background = new Promise<void>((resolve) => (done = resolve));
+    pages.set("/behind", (headers) => {
+      setTimeout(async () => {
+        await host.handler(headers).get("/g", kind);
+        assert.equal(daemon.store.leases, 1);
+        await host.handler(headers).set("/behind", appPage("x"), hour);
+        done();
+      }, 50);
+      return Promise.resolve(200);
+    });
+    await request("/behind");
+    await background;
+    await until("the lease is given back", () => daemon.store.leases === 0);
+    assert.equal(daemon.frames("release").at(-1)?.completed, false);
   });
 
   test("an aborted request goes on rendering, and its set comes", async () => {
@@ -324,6 +364,9 @@ describe("a request's end", () => {
     await request("/prefetch", { rsc: "1", "Next-Router-Prefetch": "1" });
     assert.equal(daemon.frames("get").at(-1)?.noLease, true);
     assert.equal(daemon.store.leases, 0);
+    await host.handler({ "next-router-prefetch": "1" }).get("/prefetch", { kindHint: "app" });
+    assert.equal(daemon.frames("get").at(-1)?.noLease, false, "14 renders for it as for any other");
+    await host.handler().set("/prefetch", appPage("x"), hour);
   });
 
   test("an old page that is not found, given back after a failed render, stays the old one", async (t) => {

@@ -46,9 +46,9 @@ const ALLOWED: Record<string, string[]> = {
   calls: ["fallback", "gen", "key", "near-cache", "renders", "serialize"],
   "next/space": ["gen", "next/values"],
   "next/lifetime": ["fallback", "next/values"],
-  "next/intent": ["next/values"],
   "next/key-path": [],
   "next/telling": ["errors", "next/key-path", "next/values", "lru-cache"],
+  "next/intent": ["next/telling", "next/values"],
   "next/answer": ["gen", "fallback", "next/space", "next/telling", "next/values"],
   "next/files": [],
   "next/implicit-tags": ["next/files", "next/key-path", "next/values"],
@@ -100,8 +100,9 @@ const ALLOWED: Record<string, string[]> = {
   ],
   runtime: [
     ...["address", "beginnings", "client", "config", "fallback", "gen", "grpc-transport", "jobs", "key", "lease"],
-    ...["log", "near-cache", "next/build", "next/build-output", "next/implicit-tags", "next/request-scope"],
+    ...["log", "near-cache", "next/build", "next/build-output", "next/implicit-tags", "next/intent"],
     ...[
+      "next/request-scope",
       "next/routing",
       "next/static-routes",
       "next/telling",
@@ -133,7 +134,7 @@ const ALLOWED: Record<string, string[]> = {
   "cache-handler": ["handler", "next/values"],
   "use-cache": [
     ...["cached-entry", "calls", "deadline", "errors", "gen", "key", "next/answer", "next/lifetime"],
-    ...["next/use-cache", "renders", "runtime"],
+    ...["next/use-cache", "order", "renders", "runtime"],
   ],
   "cache-handlers": ["next/use-cache", "use-cache"],
   boot: ["next/build", "own-server", "runtime"],

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, type TestContext, test } from "node:test";
@@ -7,7 +8,7 @@ import { Reason, Status } from "../src/gen/isrd/v1/cache_pb.js";
 import { Space } from "../src/gen/isrd/v1/entry_pb.js";
 import { type Finding, tellHost } from "../src/next/answer.js";
 import { findServedBuild } from "../src/next/build.js";
-import { isOnDemand, isPrefetch, isProbe } from "../src/next/intent.js";
+import { isOnDemand, isPrefetch, isProbe, treatsRouterAsPrefetch } from "../src/next/intent.js";
 import { lifetimeOf, retryAfterMs } from "../src/next/lifetime.js";
 import { softTagsOf, spaceOf, tagsOf } from "../src/next/space.js";
 import type { HostAnswer, HostGetContext, HostValue } from "../src/next/values.js";
@@ -246,6 +247,28 @@ describe("what is read out of the contexts of Next.js", () => {
     assert.equal(isPrefetch({}, ["Next-Router-Prefetch", "2"]), false);
     assert.equal(isPrefetch({}, ["x", "next-router-prefetch", "y"]), false);
     assert.equal(isPrefetch(undefined), false);
+    assert.equal(
+      isPrefetch({ "next-router-prefetch": "1" }, [], () => false),
+      false,
+    );
+    assert.equal(
+      isPrefetch({ purpose: "prefetch" }, [], () => false),
+      true,
+    );
+  });
+
+  test("what a router prefetches is a prefetch to 16, and not to 15", () => {
+    for (const [version, expected] of [
+      ["next15", false],
+      ["next16", true],
+    ] as const) {
+      const load = createRequire(new URL(`../../versions/${version}/package.json`, import.meta.url));
+      assert.equal(treatsRouterAsPrefetch(load), expected, version);
+    }
+    assert.equal(
+      treatsRouterAsPrefetch(() => assert.fail("not there")),
+      true,
+    );
   });
 });
 

@@ -147,6 +147,17 @@ test("calls are forgotten with the renders that could have joined them", () => {
   assert.equal(position?.seq, 8n);
 });
 
+test("a set without a get is of a render that began after its request, as a prefetch's is", () => {
+  let now = 0;
+  const renders = new Renders(() => now);
+  renders.close(call, calledAt(0, 2n), ["data"]);
+  now = 10;
+  renders.close({ ...call, name: "later" }, calledAt(9, 4n), ["data"]);
+  assert.equal(renders.close(key, { ...request(8n), at: 11 }, ["data"]).position?.seq, 8n);
+  assert.equal(renders.close(key, { ...request(8n), at: 5 }, ["data"]).position?.seq, 4n);
+  assert.equal(renders.close(key, request(8n), ["data"]).position?.seq, 2n, "nobody knows when that began");
+});
+
 test("the token of another connection's base says nothing of when the render began: the daemon may have been told things", () => {
   const renders = new Renders();
   const [first, second] = [{}, {}];
@@ -161,4 +172,25 @@ test("the token of another connection's base says nothing of when the render beg
   renders.close(call, own, ["data"], first);
   const lowered = renders.close(key, own, ["data"], second);
   assert.deepEqual([lowered.base?.seq, lowered.position?.seq], [5n, 5n]);
+});
+
+test("a call counts from what its request had before it, which Next.js gives to it without asking", () => {
+  let now = 0;
+  const renders = new Renders(() => now);
+  renders.close({ ...call, name: "joined" }, calledAt(0, 4n), ["joined"]);
+  now = 20;
+  const read = (seq: bigint, tag: string, askedAt: number, name = "inner") => ({
+    ...{ key: { ...call, name }, base: undefined, position: request(seq).position, localSeq: 0, tags: [tag], askedAt },
+  });
+  const of = (since: number, ...results: ReturnType<typeof read>[]) => ({ since, read: results });
+  const seqOf = (inHand: ReturnType<typeof of>) => {
+    renders.open({ ...render(version(7n)), key: call });
+    const { base, position } = renders.close(call, { ...calledAt(now, 9n), inHand }, ["joined", "data"]);
+    return position?.seq ?? base?.seq;
+  };
+  assert.equal(seqOf(of(10)), 7n, "what was over before the request is not its own");
+  assert.equal(seqOf(of(10, read(3n, "data", 15), read(5n, "data", 16))), 3n);
+  assert.equal(seqOf(of(10, read(3n, "other", 15), read(3n, "data", 20), read(8n, "data", 15))), 7n);
+  assert.equal(seqOf(of(10, read(3n, "data", 15, call.name))), 7n, "its own old result is not in the new one");
+  assert.equal(seqOf(of(0)), 4n, "what it may have joined it has, too");
 });

@@ -77,7 +77,7 @@ function startIsrd(t: TestContext): Handler {
     set: (key, pending) => it.set(key, pending),
     expire: (tags) => it.updateTags(tags),
     markStale: (tags, seconds) => it.updateTags(tags, { expire: seconds }),
-    getExpiration: () => Promise.resolve(Number.POSITIVE_INFINITY),
+    getExpiration: () => Promise.resolve(-1),
   };
 }
 

@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { describe, type TestContext, test } from "node:test";
 import { Reason, Status } from "../src/gen/isrd/v1/cache_pb.js";
 import { Kind, Space } from "../src/gen/isrd/v1/entry_pb.js";
@@ -11,6 +13,7 @@ import { dialMemory } from "./support/memory-transport.js";
 import { startRealDaemon } from "./support/real-daemon.js";
 import { timed, until } from "./support/until.js";
 import { cachedEntry, failingStream, textOf } from "./support/use-cache.js";
+import { appPage } from "./support/values.js";
 
 const INFINITE = 0xffff_fffe;
 
@@ -162,7 +165,7 @@ describe("Next.js's judgement comes out as the daemon's", () => {
         const got = await cache.get(`${skewMs}-${index}`, []);
         assert.equal(judged(got), want, `skew ${skewMs}, case ${index}`);
         assert.equal(got?.expire, 120);
-        assert.equal(got?.revalidate, reason === Reason.TAG_STALE ? -1 : 60, "lifetimes are untouched");
+        assert.equal(got?.revalidate, reason === Reason.TAG_STALE ? 1 : 60, "lifetimes are untouched");
       }
     }
   });
@@ -196,7 +199,7 @@ describe("tags", () => {
       await from.updateTags([`own-${key}`], { expire: 60 });
       const stale = await to.get(`${key}-own`, []);
       assert.equal(judged(stale), "stale");
-      assert.equal(stale?.revalidate, -1);
+      assert.equal(stale?.revalidate, 1, "a page that takes it for its own is a 500 with less");
       await from.updateTags([`own-${key}`, `path-${key}`]);
       assert.equal(await to.get(`${key}-own`, []), undefined);
       assert.equal(judged(await to.get(`${key}-soft`, [])), "fresh");
@@ -238,6 +241,104 @@ describe("tags", () => {
     assert.equal(await other.get("k", []), undefined);
     assert.equal(daemon.frames("set").length, 1);
   });
+});
+
+describe("a page that has joined a call, for which Next.js asks nobody", () => {
+  const PAGE = { kind: "APP_PAGE", isFallback: false } as const;
+  const written = { ...PAGE, cacheControl: { revalidate: 3600, expire: 7200 } };
+
+  test("counts from the call, although it began when the call was over and its set was not", async (t) => {
+    const { daemon, host, cache, other } = scene(t);
+    await other.get("connect", []);
+    assert.equal(await cache.get("f", []), undefined);
+    const entry = cachedEntry("old", { tags: ["t"] });
+    let answer = (): void => {};
+    const holder = { app: "shop", build: { buildId: "build-1", deploymentId: "" }, gone: false };
+    daemon.intercept = ({ frame: { case: kind, value } }, reply) => {
+      if (kind !== "set") return false;
+      answer = () => reply({ case: "set", value: daemon.store.set(value, holder) });
+      return true;
+    };
+    const set = cache.set("f", Promise.resolve(entry));
+    await until("the set is under way", () => daemon.frames("set").length === 1);
+    daemon.intercept = undefined;
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    await other.updateTags(["t"]);
+    const handler = host.handler();
+    assert.equal(await handler.get("/p", PAGE), null);
+    answer();
+    await set; // who has joined goes on only now
+    await handler.set("/p", appPage("old", "t"), written);
+    assert.equal(await host.handler().get("/p", PAGE), null);
+  });
+
+  test("counts from the call, although its result is not kept", async (t) => {
+    const { host, cache, other } = scene(t);
+    await other.get("connect", []);
+    assert.equal(await cache.get("f", []), undefined);
+    const entry = cachedEntry("old", { tags: ["t"], expire: 0, revalidate: 0 });
+    await other.updateTags(["t"]);
+    const handler = host.handler();
+    assert.equal(await handler.get("/p", PAGE), null);
+    await cache.set("f", Promise.resolve(entry));
+    await handler.set("/p", appPage("old", "t"), written);
+    assert.equal(await host.handler().get("/p", PAGE), null);
+  });
+});
+
+describe("a function that is called by another later in the same request, for which Next.js 16 asks nobody", () => {
+  /** Does something in a request of its own. */
+  async function inRequest(t: TestContext, { host }: Scene, act: () => Promise<void>): Promise<void> {
+    host.runtime.scopes.watch();
+    let failure: unknown;
+    const server = createServer((_, response) => {
+      void act()
+        .catch((error: unknown) => (failure = error))
+        .finally(() => response.end());
+    });
+    t.after(() => server.close());
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    if (failure) throw failure;
+  }
+
+  const later = (): Promise<HostCacheEntry> => Promise.resolve(cachedEntry("outer of old", { tags: ["t", "outer"] }));
+  const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 5));
+
+  test("its result was stale: it is told to be of a time of which Next.js keeps nothing", async (t) => {
+    const { cache, other } = scene(t);
+    for (const [key, expire, timestamp] of [
+      ["long", 7200, 0],
+      ["for ever", INFINITE, 0],
+      ["too short for a shell", 120, undefined],
+    ] as const) {
+      await fill(cache, key, "old", { tags: ["t"], expire });
+      await other.updateTags(["t"], { expire: 60 });
+      const got = await cache.get(key, []);
+      assert.equal(judged(got), "stale");
+      assert.deepEqual([got?.timestamp === 0, got?.revalidate], [timestamp === 0, 1]);
+    }
+  });
+
+  for (const [how, make] of [
+    ["read", (cache: UseCache) => cache.get("inner", []).then((entry) => assert.equal(judged(entry), "fresh"))],
+    ["called", (cache: UseCache) => cache.set("inner", Promise.resolve(cachedEntry("old", { tags: ["t"] })))],
+  ] as const) {
+    test(`its result was invalidated since it was ${how}: the caller's is not kept`, async (t) => {
+      const all = scene(t);
+      const { cache, other } = all;
+      await fill(other, "inner", "old", { tags: ["t"] });
+      await inRequest(t, all, async () => {
+        await pause();
+        await make(cache);
+        await other.updateTags(["t"]);
+        assert.equal(await cache.get("outer", []), undefined);
+        await pause();
+        await cache.set("outer", later());
+      });
+      assert.equal(await other.get("outer", []), undefined);
+    });
+  }
 });
 
 describe("waiting", () => {

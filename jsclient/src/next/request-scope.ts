@@ -1,13 +1,21 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { subscribe } from "node:diagnostics_channel";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Render } from "../renders.js";
+import type { InHand, ReadResult, Render } from "../renders.js";
 
 /** One HTTP request that this process answers. */
 export interface RequestScope {
   readonly rawHeaders: readonly string[];
   /** Renders that end with the response: if no set has come by then, none will. */
   readonly renders: Set<Render>;
+  /** Its response has been sent. */
+  finished: boolean;
+  /** The results of `'use cache'` that it has. */
+  readonly inHand: InHand & { readonly read: ReadResult[] };
+}
+
+function newScope(rawHeaders: readonly string[]): RequestScope {
+  return { rawHeaders, renders: new Set(), finished: false, inHand: { since: performance.now(), read: [] } };
 }
 
 /**
@@ -35,7 +43,9 @@ export class RequestScopes {
     subscribe("http.server.response.finish", (message) => {
       const { request, response } = message as { request: IncomingMessage; response: ServerResponse };
       const scope = this.#scopes.get(request.headers);
-      if (scope && scope.renders.size > 0) this.#onFinish(scope, response.statusCode);
+      if (!scope) return;
+      scope.finished = true;
+      if (scope.renders.size > 0) this.#onFinish(scope, response.statusCode);
     });
   }
 
@@ -48,14 +58,14 @@ export class RequestScopes {
     if (scope || !headers) return scope;
     let known = this.#scopes.get(headers);
     if (!known) {
-      known = { rawHeaders: [], renders: new Set() };
+      known = newScope([]);
       this.#scopes.set(headers, known);
     }
     return known;
   }
 
   #scopeOf(request: IncomingMessage): RequestScope {
-    const scope: RequestScope = { rawHeaders: request.rawHeaders, renders: new Set() };
+    const scope = newScope(request.rawHeaders);
     this.#scopes.set(request.headers, scope);
     return scope;
   }

@@ -37,6 +37,24 @@ const MARGIN_MS = 250;
 /** Two clocks that are no further apart are taken for one. */
 const SAME_CLOCK_MS = 1000;
 
+/**
+ * The lifetime that a result is told to have that is stale by a tag, and older than that. A page of another request may join
+ * the read of it, and is good for as long; for less than a second Next.js answers 500.
+ */
+const MOMENT_SECONDS = 1;
+
+/** What expires sooner, Next.js 16 keeps out of shells. */
+const LONG_SECONDS = 300;
+
+/** Next.js's own for ever. */
+const FOREVER_SECONDS = 0xffff_fffe;
+
+/**
+ * A time before which nothing is. Next.js 16.4 keeps what a request has read until the request ends, and gives it to functions
+ * that the request calls later, without asking and also if it is stale; but nothing that is of this time or older.
+ */
+const NOT_TO_KEEP = 0;
+
 const MAX_SECONDS = 0xffff_ffff;
 
 /**
@@ -68,9 +86,14 @@ export function tellCached(value: CachedValue, finding: CachedFinding, now: numb
     return { ...meta, tags: [...meta.tags], timestamp, value: streamOf(bytes) };
   }
   const byTag = finding.reason === Reason.TAG_STALE || finding.ageMs < revalidate * 1000;
-  if (!byTag) timestamp = Math.min(timestamp, now - revalidate * 1000 - MARGIN_MS);
+  if (byTag && expire >= LONG_SECONDS) {
+    const lifetime = { timestamp: NOT_TO_KEEP, revalidate: MOMENT_SECONDS, expire: FOREVER_SECONDS };
+    return { ...meta, tags: [...meta.tags], ...lifetime, value: streamOf(bytes) };
+  }
+  const told = !byTag ? revalidate : expire >= 2 * MOMENT_SECONDS ? MOMENT_SECONDS : -1;
+  if (told >= 0) timestamp = Math.min(timestamp, now - told * 1000 - MARGIN_MS);
   timestamp = Math.max(timestamp, now - withMargin(expire));
-  return { ...meta, tags: [...meta.tags], timestamp, revalidate: byTag ? -1 : revalidate, value: streamOf(bytes) };
+  return { ...meta, tags: [...meta.tags], timestamp, revalidate: told, value: streamOf(bytes) };
 }
 
 /** The entry's own time where the clock that it was taken from agrees with this one, else a time that is as long ago. */

@@ -50,3 +50,12 @@ export async function outer(id) {
   const own = await beginRender(`/outer/${id}`);
   return { ...own, inner };
 }
+
+/** One that calls the other when it has begun. */
+export async function late(id) {
+  "use cache";
+  cacheLife("hour");
+  const own = await beginRender(`/late/${id}`);
+  const inner = await hour(id);
+  return { ...own, inner };
+}

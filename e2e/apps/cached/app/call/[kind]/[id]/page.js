@@ -1,8 +1,24 @@
 import { connection } from "next/server";
-import { broken, hour, outer, remote, short } from "../../../../lib/cached";
+import { broken, hour, late, outer, remote, short } from "../../../../lib/cached";
 import { marker } from "../../../../lib/marker";
+import { beginRender } from "../../../../lib/origin";
 
-const FUNCTIONS = { hour, short, remote, outer };
+/** A function, and after a while another that calls it too. */
+async function both(id) {
+  await hour(id);
+  await beginRender(`/both/${id}`);
+  return await outer(id);
+}
+
+/** A function that calls another, and that other while it does. */
+async function during(id) {
+  const result = await late(id);
+  await beginRender(`/during/${id}`);
+  await hour(id);
+  return result;
+}
+
+const FUNCTIONS = { hour, short, remote, outer, both, during };
 
 async function readBroken(id) {
   try {
