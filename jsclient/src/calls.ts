@@ -1,4 +1,4 @@
-import type { EntryLifetime } from "./fallback.js";
+import type { EntryLifetime, FallbackReading } from "./fallback.js";
 import { type GetResponse, Reason, Status } from "./gen/isrd/v1/cache_pb.js";
 import { type Build, type Entry, Kind, type Lifetime, type Version } from "./gen/isrd/v1/entry_pb.js";
 import type { EntryKey } from "./key.js";
@@ -82,6 +82,23 @@ export function toUnchanged(answer: Answer, held: NearEntry): Answer {
   const { entry, ...rest } = answer;
   const lifetime = entry ? answer.lifetime : held.lifetime;
   return { ...rest, kept: { value: held.value }, lifetime };
+}
+
+/** What the near cache has is the answer. */
+export function toNear({ value, version, lifetime, bornAt }: NearEntry, now: number): Answer {
+  return {
+    ...{ status: Status.HIT, reason: Reason.UNSPECIFIED, kept: { value }, version },
+    ...{ ageMs: now - bornAt, lifetime, leased: false },
+  };
+}
+
+/** What this process has kept while the daemon is away. Nobody else can be asked to renew it. */
+export function toKept({ entry, stale, ageMs }: FallbackReading, renewed: boolean, render?: Render): Answer {
+  return {
+    ...{ status: stale ? Status.STALE : Status.HIT, reason: Reason.UNSPECIFIED, kept: { value: entry.value } },
+    ...{ ageMs, lifetime: entry.lifetime, leased: stale && renewed },
+    ...(render ? { render } : {}),
+  };
 }
 
 /** When something was asked for and answered, in the words of the near cache. */

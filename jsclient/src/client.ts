@@ -9,6 +9,8 @@ import {
   type Read,
   toAnswer,
   toFill,
+  toKept,
+  toNear,
   toUnchanged,
   type Write,
 } from "./calls.js";
@@ -245,16 +247,7 @@ export class Client {
     if (!entry) return undefined;
     this.counters.hits += 1;
     this.counters.nearHits += 1;
-    const { value, version, lifetime, bornAt } = entry;
-    return {
-      status: Status.HIT,
-      reason: Reason.UNSPECIFIED,
-      kept: { value },
-      version,
-      ageMs: this.#near.now() - bornAt,
-      lifetime,
-      leased: false,
-    };
+    return toNear(entry, this.#near.now());
   }
 
   /** The answer to a get is a render, if Next.js will render: that is not the same as a MISS. */
@@ -328,17 +321,8 @@ export class Client {
     const reading = this.#fallback.get(read.key, read.softTags);
     if (!reading) return this.#without(read, localSeq);
     this.counters.fallbacks += 1;
-    const { entry, stale, ageMs } = reading;
-    const renders = read.onDemand || (stale && !read.noLease);
-    return {
-      status: stale ? Status.STALE : Status.HIT,
-      reason: Reason.UNSPECIFIED,
-      kept: { value: entry.value },
-      ageMs,
-      lifetime: entry.lifetime,
-      leased: stale && !read.noLease,
-      ...(renders ? { render: this.#openUnanswered(read, localSeq) } : {}),
-    };
+    const renders = read.onDemand || (reading.stale && !read.noLease);
+    return toKept(reading, !read.noLease, renders ? this.#openUnanswered(read, localSeq) : undefined);
   }
 
   /** Nobody could be asked: Next.js renders. */
