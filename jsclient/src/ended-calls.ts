@@ -100,9 +100,8 @@ export class EndedCalls {
    * it. As they count for this connection.
    */
   within(since: number, id: string, tags: readonly string[], via: object | undefined): readonly Counted[] {
-    const all = new Set(tags);
     const from = this.#calls.findLastIndex((call) => call.endedAt < since) + 1;
-    const joined = this.#calls.slice(from).filter((call) => call.id !== id && call.tags.every((tag) => all.has(tag)));
+    const joined = this.#calls.slice(from).filter((call) => call.id !== id && isIn(call, tags));
     return joined.map((call) => (call.via === via ? call : { ...call, ...elsewhere(call) }));
   }
 }

@@ -175,6 +175,22 @@ describe("a daemon that hangs", () => {
     assert.equal(host.runtime.client.counters.timeouts, 0);
   });
 
+  test("and so is that of a set", async (t) => {
+    const { host, daemon } = await ready(t);
+    let answerSet: (() => void) | undefined;
+    daemon.intercept = ({ frame }, answer) => {
+      if (frame.case !== "set") return false;
+      answerSet = () => answer({ case: "set", value: {} });
+      return true;
+    };
+    const reading = setInterval(() => void host.handler().get("/page", PAGE), 20);
+    t.after(() => clearInterval(reading));
+    const set = timed(() => host.handler().set("/slow", appPage("slow"), hour));
+    setTimeout(() => answerSet?.(), 700);
+    assert.ok((await set).ms >= 650);
+    assert.equal(host.runtime.client.counters.timeouts, 0);
+  });
+
   test("a revalidation is not: its own deadline is long enough", async (t) => {
     const { host, daemon } = await ready(t, { ISRD_REVALIDATE_TIMEOUT_MS: "300" });
     daemon.intercept = ({ frame }) => frame.case === "revalidate";

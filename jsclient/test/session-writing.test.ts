@@ -88,3 +88,22 @@ describe("writing", () => {
     assert.deepEqual([key?.space, key?.name, key?.app, key?.build], [Space.ROUTE, "/page", "", undefined]);
   });
 });
+
+test("a set that goes over another connection than its get says that the token is not to be relied upon", async (t) => {
+  const { host, daemon, peer } = await ready(t);
+  const [same, another] = [host.handler(), host.handler()];
+  await same.get("/same", PAGE);
+  await same.set("/same", appPage("x"), hour);
+  await another.get("/another", PAGE);
+  daemon.disconnectAll();
+  await until("it is connected again", () => peer.dials === 2 && host.runtime.session.state === "ready");
+  await another.set("/another", appPage("x"), hour);
+  const sets = daemon.frames("set").slice(-2);
+  assert.deepEqual(
+    sets.map(({ base, position }) => [base !== undefined, position !== undefined]),
+    [
+      [true, false],
+      [true, true],
+    ],
+  );
+});
