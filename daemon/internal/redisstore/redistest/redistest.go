@@ -221,15 +221,27 @@ func (s *Server) Restart() {
 // CLI runs one command with redis-cli and returns what it prints. An argument may hold any bytes.
 func (s *Server) CLI(args ...string) string {
 	s.t.Helper()
+	text, err := s.tryCLI(args...)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return text
+}
+
+// tryCLI is CLI for a server that may be busy with something else than answering.
+func (s *Server) tryCLI(args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	all := append([]string{"-h", "127.0.0.1", "-p", strconv.Itoa(s.port)}, args...)
 	out, err := exec.CommandContext(ctx, "redis-cli", all...).CombinedOutput()
 	text := strings.TrimSuffix(string(out), "\n")
-	if err != nil || strings.HasPrefix(text, "ERR ") || strings.HasPrefix(text, "NOAUTH ") {
-		s.t.Fatalf("redis-cli %q: %v: %s", args, err, text)
+	if err == nil && (strings.HasPrefix(text, "ERR ") || strings.HasPrefix(text, "NOAUTH ")) {
+		err = errors.New("refused")
 	}
-	return text
+	if err != nil {
+		return "", fmt.Errorf("redis-cli %q: %w: %s", args, err, text)
+	}
+	return text, nil
 }
 
 // Commands is how often each command was called since the server began, by its lower-case name.
@@ -254,13 +266,20 @@ func (s *Server) Commands() map[string]int {
 // Info is one field of INFO.
 func (s *Server) Info(section, field string) string {
 	s.t.Helper()
-	for line := range strings.Lines(s.CLI("INFO", section)) {
+	v, ok := fieldOf(s.CLI("INFO", section), field)
+	if !ok {
+		s.t.Fatalf("INFO %s has no %s", section, field)
+	}
+	return v
+}
+
+func fieldOf(info, field string) (string, bool) {
+	for line := range strings.Lines(info) {
 		if v, ok := strings.CutPrefix(strings.TrimSpace(line), field+":"); ok {
-			return v
+			return v, true
 		}
 	}
-	s.t.Fatalf("INFO %s has no %s", section, field)
-	return ""
+	return "", false
 }
 
 // output keeps what servers say.

@@ -18,7 +18,7 @@ const masterName = "mymaster"
 // StartSentinel runs a replicated pair until the test ends.
 func StartSentinel(t testing.TB) *Sentinel {
 	t.Helper()
-	s := &Sentinel{Master: Start(t)}
+	s := &Sentinel{Master: Start(t, Args("--repl-diskless-sync-delay", "0"))} // there are no more replicas to wait for
 	s.Replica = Start(t, Args("--replicaof", fmt.Sprintf("127.0.0.1 %d", s.Master.port)))
 	s.Replica.await("replication", func() bool { return s.Replica.Info("replication", "master_link_status") == "up" })
 
@@ -48,8 +48,13 @@ func StartSentinel(t testing.TB) *Sentinel {
 // URL is where the sentinel is, and the name of the master.
 func (s *Sentinel) URL() string { return "redis+sentinel://" + s.Watcher.Addr() + "/" + masterName }
 
-// AwaitFailover waits until the replica is the master.
+// AwaitFailover waits until the replica is the master. It closes all connections when it becomes that, so no answer means
+// only that it is to be asked again.
 func (s *Sentinel) AwaitFailover() {
 	s.Replica.t.Helper()
-	s.Replica.await("promotion", func() bool { return s.Replica.Info("replication", "role") == "master" })
+	s.Replica.await("promotion", func() bool {
+		info, err := s.Replica.tryCLI("INFO", "replication")
+		role, _ := fieldOf(info, "role")
+		return err == nil && role == "master"
+	})
 }
