@@ -2,6 +2,7 @@ package redisstore_test
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -325,4 +326,26 @@ func (f *fleet) info(field string) int {
 		f.Fatal(err)
 	}
 	return n
+}
+
+// Redis counts its time in milliseconds that have begun, a daemon counts the time that it vouches for in nanoseconds.
+func TestAMemberIsOneForAsLongAsItVouches(t *testing.T) {
+	f := newFleet(t)
+	for range 50 {
+		sent := time.Now()
+		if _, err := f.follower.Prove(t.Context(), "shop", tag.Position{}); err != nil {
+			t.Fatal(err)
+		}
+		var latest int64
+		for line := range strings.Lines(f.server.CLI("HGET", logKey, "members")) {
+			till, err := strconv.ParseInt(strings.Fields(line)[1], 10, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			latest = max(latest, till)
+		}
+		if short := sent.Add(cache.Bound).Sub(time.UnixMilli(latest)); short > 0 {
+			t.Fatalf("it vouches for %v longer than it is a member", short)
+		}
+	}
 }

@@ -56,7 +56,7 @@ func (s *script) load() []any {
 	}
 	if name := s.arg(7); name != "" {
 		others, told, _ := s.living(p.log.members, name)
-		s.hset(s.key(1), "members", others+name+" "+decimal(s.ms()+s.number(9))+" "+decimal(max(number(told), s.number(8)))+"\n")
+		s.hset(s.key(1), "members", others+name+" "+decimal(over(s.ms(), s.number(9)))+" "+decimal(max(number(told), s.number(8)))+"\n")
 	}
 	all := s.hgetall(s.key(1))
 	size := int64(len(all) / 2)

@@ -67,12 +67,15 @@ func (s *script) goOn(hash, stream string, log logState, known int64, moved stri
 	return s.begin(hash, max(known, log.epoch, log.seq), "0", moved, strings.Join(past, ";")+";")
 }
 
+// over is when what began at that time and lasts for so long is over: the time is cut off to a millisecond.
+func over(began, bound int64) int64 { return began + 1 + bound }
+
 // quiet is for how long there may be daemons that vouch since an epoch before.
 func (s *script) quiet(log logState, bound int64) int64 {
 	if s.plant == noQuietTime {
 		return 0
 	}
-	return max(0, min(bound, log.begun+bound-s.ms()))
+	return max(0, min(bound, over(log.begun, bound)-s.ms()))
 }
 
 // doubted is 1 if the log may lack events that were acknowledged.

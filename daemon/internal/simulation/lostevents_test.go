@@ -91,7 +91,7 @@ func (log loggedState) lacks(a acknowledged) bool {
 // settles looks, when the first second of a log that was moved is over, what it still lacks.
 func (h *watch) settles(s *script) {
 	log, ok := s.logAt(s.key(1))
-	if !ok || log.moved != "1" || log.epoch == h.settled || s.ms() < log.begun+cache.Bound.Milliseconds() {
+	if !ok || log.moved != "1" || log.epoch == h.settled || s.ms() < over(log.begun, cache.Bound.Milliseconds()) {
 		return
 	}
 	h.settled = log.epoch

@@ -86,7 +86,7 @@ local kind, why, list = look()
 if ARGV[7] ~= '' then
   local others, told = living(log.members, millis(time), ARGV[7])
   told = math.max(tonumber(told or 0), tonumber(ARGV[8])) -- an acknowledgement may have been faster
-  redis.call('HSET', KEYS[1], 'members', others .. ARGV[7] .. ' ' .. int(millis(time) + tonumber(ARGV[9])) .. ' ' .. int(told) .. '\n')
+  redis.call('HSET', KEYS[1], 'members', others .. ARGV[7] .. ' ' .. int(over(millis(time), tonumber(ARGV[9]))) .. ' ' .. int(told) .. '\n')
 end
 local size = redis.call('HLEN', KEYS[1])
 if kind == 'whole' then

@@ -38,6 +38,12 @@ local function millis(time)
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
+-- over returns when what began at that time and lasts for so long is over, ms. The time of day that it began at is cut off to
+-- a millisecond: it may really have been nearly one later.
+local function over(began, bound)
+  return began + 1 + bound
+end
+
 -- begin starts an epoch that is larger than all that is known: the largest number of an epoch or a seq. The table stays.
 local function begin(hash, time, known, lost, moved, past)
   local epoch = math.max(time[1] * 1000000 + time[2], known + 1)
@@ -78,7 +84,7 @@ end
 -- quiet returns for how many ms there may be daemons that vouch for what they hold and are not among the members: those
 -- of the epoch before.
 local function quiet(log, time, bound)
-  return math.max(0, math.min(bound, log.begun + bound - millis(time)))
+  return math.max(0, math.min(bound, over(log.begun, bound) - millis(time)))
 end
 
 -- doubted says that the log may lack events that were acknowledged, which the daemons that know them bring back: it was
