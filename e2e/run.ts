@@ -7,7 +7,7 @@ import { readdirSync } from "node:fs";
 import { mkdir, readFile, rm } from "node:fs/promises";
 import path from "node:path";
 import { createInterface } from "node:readline";
-import { matrixOf, type Outcome } from "./harness/matrix.ts";
+import { failuresOf, matrixOf, type Outcome } from "./harness/matrix.ts";
 import { VERSIONS, type Version } from "./harness/next.ts";
 import { OUT, ROOT } from "./harness/paths.ts";
 
@@ -120,8 +120,9 @@ const inOrder = VERSIONS.flatMap((version) => {
 
 console.log("\n=== e2e: ok, FAIL, – skipped (reasons below), nothing where it did not run");
 console.log(matrixOf(new Map(inOrder.map(({ version, outcomes }) => [version, outcomes]))));
-for (const { version, summary, failed } of inOrder) {
+for (const { version, outcomes, summary, failed } of inOrder) {
   console.log(`\n${version}: ${failed ? "FAILED" : "ok"}`);
+  for (const line of failuresOf(version, outcomes)) console.log(line);
   for (const line of summary) console.log(line);
 }
 process.exitCode = inOrder.some(({ failed }) => failed) ? 1 : 0;

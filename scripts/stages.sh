@@ -5,7 +5,8 @@
 #
 # Every target runs even if one before it failed, so that one run shows all there is to mend. The log of a target is
 # out/NAME/TARGET.log. Last come, verbatim, the test runners' own summaries from those logs (a line per Go package,
-# the totals of node:test): what readers and CI look for. Exits 1 if any target failed.
+# the totals of node:test) and, of a target that failed, which tests did and with what words: what readers and CI look
+# for. Exits 1 if any target failed.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 
@@ -21,6 +22,7 @@ failed=0
 stopped=
 table=()
 ran=()
+declare -A failed_logs=()
 number=0
 total=$#
 began=$SECONDS
@@ -48,6 +50,7 @@ for target in "$@"; do
   else
     result="FAILED ($log)"
     failed=1
+    failed_logs[$log]=yes
     [[ -z $required ]] || stopped=$target
   fi
   printf -- '--- %s: %s, %d s\n' "$target" "$result" "$took"
@@ -59,10 +62,14 @@ printf '%s\n' "${table[@]}"
 
 # go test: "ok  pkg  1.2s", "FAIL  pkg", "--- FAIL: TestX". node:test: "# pass 3" or "ℹ pass 3", by reporter.
 summaries='^(ok  	|FAIL	|FAIL$|--- FAIL:|panic:|(#|ℹ) (tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) )'
+# go test: "    x_test.go:12: got 1". node:test: "not ok 3 - name" and "  error: 'got 1'". e2e: "FAIL next16 name: got 1".
+failures="$summaries|^ +(--- FAIL:|[a-z0-9_]+\.go:[0-9]+: )|^ *(not ok [0-9]|error: )|^FAIL next"
 for log in ${ran[@]+"${ran[@]}"}; do
-  if grep -aqE "$summaries" "$log"; then # -a: a test may print what it found in a value
+  lines=$summaries
+  [[ -z ${failed_logs[$log]:-} ]] || lines=$failures
+  if grep -aqE "$lines" "$log"; then # -a: a test may print what it found in a value
     printf '\n%s\n' "$(basename "$log" .log)"
-    grep -aE "$summaries" "$log"
+    grep -aE "$lines" "$log" | cut -c1-300
   fi
 done
 exit "$failed"

@@ -1,3 +1,4 @@
+import { afterEach } from "node:test";
 import { type AppName, buildOf } from "./build.ts";
 import { Cut } from "./cut.ts";
 import { Daemon } from "./daemon.ts";
@@ -58,6 +59,13 @@ const LETTERS = "abcd";
 const PATIENT_FLAGS = ["--redis-timeout", "1500ms"];
 const PATIENT_ENV = { ISRD_TIMEOUT_MS: "2000" };
 
+const running = new Set<Fleet>();
+
+/** A test that fails may leave renders held, and those who wait for them: the tests after it are about something else. */
+afterEach(() => {
+  for (const fleet of running) fleet.origin.releaseAll();
+});
+
 /** Replicas with all that they need; the one after the other, they are on the daemons in turn. */
 export class Fleet {
   readonly origin: Origin;
@@ -101,7 +109,9 @@ export class Fleet {
         handlerByEnvironment: options.handlerByEnvironment,
       });
     const replicas = await Promise.all(Array.from({ length: count }, (_, index) => startReplica(index)));
-    return new Fleet({ origin, redis, cut, daemons, replicas, env });
+    const fleet = new Fleet({ origin, redis, cut, daemons, replicas, env });
+    running.add(fleet);
+    return fleet;
   }
 
   get a(): Replica {
@@ -178,7 +188,8 @@ export class Fleet {
 
   /** Stops everything: those that ask before those that answer. */
   async stop(): Promise<void> {
-    this.origin.releaseAll(); // a test that failed may have left renders held, and replicas wait for theirs
+    running.delete(this);
+    this.origin.releaseAll(); // replicas wait for the renders that are held
     const stopping = [
       () => Promise.all([...this.replicas, ...this.#others].map((replica) => replica.close())),
       () => Promise.all(this.daemons.map((daemon) => daemon.close())),

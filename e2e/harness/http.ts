@@ -79,7 +79,12 @@ export class HttpClient {
           response.on("error", reject);
         },
       );
-      request.on("error", (error) => reject(new Error(`${method} ${path}: ${error.message}`, { cause: error })));
+      request.on("error", (error: NodeJS.ErrnoException) => {
+        // The server closed a kept connection while nothing was asked, and nobody has answered: no fault of anybody's.
+        const closed = request.reusedSocket && error.code === "ECONNRESET" && !signal.aborted;
+        if (closed) resolve(this.#exchange(path, { method, headers, ...(body === undefined ? {} : { body }) }, signal));
+        else reject(new Error(`${method} ${path}: ${error.message}`, { cause: error }));
+      });
       request.end(body);
     });
   }

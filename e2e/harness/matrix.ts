@@ -6,7 +6,7 @@ export interface Outcome {
   /** Its suites and its own name, outermost first. */
   readonly names: readonly string[];
   readonly state: "ok" | "FAIL" | "skip";
-  /** Why it was skipped. */
+  /** Why it was skipped, or how it failed. */
   readonly reason: string;
 }
 
@@ -36,6 +36,12 @@ export function matrixOf(runs: ReadonlyMap<Version, readonly Outcome[]>): string
     lines.push(line(cells, rest.join(" › ")));
   }
   return [...lines, ...notes.lines].join("\n");
+}
+
+/** A line for each test that failed, with how. */
+export function failuresOf(version: Version, outcomes: readonly Outcome[]): string[] {
+  const failed = outcomes.filter(({ state }) => state === "FAIL");
+  return failed.map((outcome) => `FAIL ${version} ${nameOf(outcome).replaceAll("\t", " › ")}: ${outcome.reason}`);
 }
 
 /** Reasons by number: where many tests are skipped for the same one it is said once. */

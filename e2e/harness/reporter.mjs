@@ -1,6 +1,8 @@
 // A reporter of node:test that writes a line of JSON for each test: what run.ts makes its table of.
 import path from "node:path";
 
+const REASON_CHARS = 200;
+
 export default async function* reporter(events) {
   /** The names of what is running around a test, outermost first; the files of a run come one after the other. */
   const names = [];
@@ -13,7 +15,7 @@ export default async function* reporter(events) {
       file: path.basename(data.file ?? ""),
       names: [...names.slice(0, data.nesting), data.name],
       state,
-      reason: typeof data.skip === "string" ? data.skip : "",
+      reason: reasonOf(data),
     })}\n`;
   }
 }
@@ -21,6 +23,13 @@ export default async function* reporter(events) {
 function stateOf(type, { skip }) {
   if (skip !== undefined) return "skip";
   return type === "test:fail" ? "FAIL" : "ok";
+}
+
+/** Why it was skipped, or what went wrong, in a line. */
+function reasonOf({ skip, details }) {
+  if (typeof skip === "string") return skip;
+  const { cause, message = "" } = details.error ?? {};
+  return String(cause?.message ?? message).replace(/\s+/g, " ").slice(0, REASON_CHARS);
 }
 
 /** A suite counts where it was skipped as a whole, and where it failed by itself, as its before and after can. */

@@ -32,7 +32,7 @@ describe("'use cache': two replicas on a daemon each, one Redis", { skip: none }
   let fleet: Fleet;
   before(async () => {
     // Renders are held for as long as a test wants, so whoever waits for one must be as patient.
-    fleet = await Fleet.start({ topology: "redis", app: "cached", flags: ["--fetch-wait-limit", "10s"] });
+    fleet = await Fleet.start({ topology: "redis", app: "cached", flags: ["--fetch-wait-limit", "60s"] });
     for (const replica of fleet.replicas) await replica.request("/call/hour/warm");
   });
   after(() => fleet?.stop());
