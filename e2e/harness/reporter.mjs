@@ -29,7 +29,9 @@ function stateOf(type, { skip }) {
 function reasonOf({ skip, details }) {
   if (typeof skip === "string") return skip;
   const { cause, message = "" } = details.error ?? {};
-  return String(cause?.message ?? message).replace(/\s+/g, " ").slice(0, REASON_CHARS);
+  return String(cause?.message ?? message)
+    .replace(/\s+/g, " ")
+    .slice(0, REASON_CHARS);
 }
 
 /** A suite counts where it was skipped as a whole, and where it failed by itself, as its before and after can. */
