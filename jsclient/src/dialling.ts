@@ -1,4 +1,5 @@
 import type { Address } from "./address.js";
+import { within } from "./deadline.js";
 import { IsrdError } from "./errors.js";
 import type { Dial, Transport } from "./transport.js";
 
@@ -22,21 +23,29 @@ export interface Dialled {
  * Rejects with the error of the last one that was tried.
  */
 export async function dialFirst(addresses: readonly Address[], options: DiallingOptions): Promise<Dialled> {
-  const { dial, token, timeoutMs } = options;
   const abort = new AbortController();
-  const timer = setTimeout(() => abort.abort(), timeoutMs).unref();
-  let failure: unknown = new IsrdError("unavailable", "there is no address to connect to");
+  const attempt = dialInTurn(addresses, options, abort.signal);
   try {
-    for (const address of addresses) {
-      try {
-        return { transport: await dial(address, { token, signal: abort.signal }), address };
-      } catch (error) {
-        failure = error;
-        if (abort.signal.aborted) break;
-      }
-    }
-    throw failure;
-  } finally {
-    clearTimeout(timer);
+    return await within(attempt, options.timeoutMs, () => new Error("late"), { background: true });
+  } catch {
+    abort.abort();
+    return await attempt; // it says why in its own words
   }
+}
+
+async function dialInTurn(
+  addresses: readonly Address[],
+  { dial, token }: DiallingOptions,
+  signal: AbortSignal,
+): Promise<Dialled> {
+  let failure: unknown = new IsrdError("unavailable", "there is no address to connect to");
+  for (const address of addresses) {
+    try {
+      return { transport: await dial(address, { token, signal }), address };
+    } catch (error) {
+      failure = error;
+      if (signal.aborted) break;
+    }
+  }
+  throw failure;
 }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { addressesFrom, parseAddress } from "../src/address.js";
 import { dialFirst } from "../src/dialling.js";
 import { IsrdError } from "../src/errors.js";
@@ -89,6 +90,19 @@ test("of several addresses the first that can be reached is connected to", async
   assert.deepEqual(await dialFirst(addresses, options), { transport, address: addresses[2] });
   assert.deepEqual(tried, ["a:1", "b:1", "c:1"]);
   await assert.rejects(dialFirst(addresses.slice(0, 2), options), { message: "nobody listens at b:1" });
+});
+
+test("a connection that stands as soon as this thread looks is not late", async () => {
+  const transport = {} as Transport;
+  const dial: Dial = async (_address, { signal }) => {
+    const given = new Promise<never>((_resolve, reject) => {
+      signal.addEventListener("abort", () => reject(new IsrdError("unavailable", "given up")));
+    });
+    return await Promise.race([delay(20).then(() => delay(5, transport)), given]);
+  };
+  const dialled = dialFirst([parseAddress("a:1")], { dial, token: undefined, timeoutMs: 40 });
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 150); // as when a large page is rendered
+  assert.equal((await dialled).transport, transport);
 });
 
 test("all attempts together take no longer than one may", async () => {
