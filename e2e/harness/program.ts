@@ -1,9 +1,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { appendFileSync, mkdirSync } from "node:fs";
+import { createWriteStream, mkdirSync, type WriteStream } from "node:fs";
 import path from "node:path";
 import { VERSION } from "./next.ts";
 import { OUT, ROOT } from "./paths.ts";
 import { dropGroup, keepGroup, signalGroup } from "./reap.ts";
+import { within } from "./wait.ts";
 
 /** How to start a program. */
 export interface ProgramOptions {
@@ -40,6 +41,8 @@ export class Program {
   ended: string | undefined;
   readonly #child: ChildProcess;
   readonly #logFile: string;
+  /** Not written synchronously: this process is also the origin, and must not wait for a disk. */
+  readonly #log: WriteStream;
   readonly #waiters = new Set<Waiter>();
   #output = "";
 
@@ -47,6 +50,7 @@ export class Program {
     this.name = name;
     mkdirSync(LOGS, { recursive: true });
     this.#logFile = path.join(LOGS, `${name}.log`);
+    this.#log = createWriteStream(this.#logFile, { flags: "a" });
     this.#child = spawn(command, args, {
       cwd,
       env: { ...baseEnvironment(), ...env },
@@ -84,16 +88,14 @@ export class Program {
     const match = pattern.exec(this.#output.slice(from));
     if (match) return match;
     if (this.ended) throw this.failure(this.ended);
-    let timer: NodeJS.Timeout | undefined;
     let waiter: Waiter | undefined;
+    const written = new Promise<RegExpExecArray>((resolve, reject) => {
+      waiter = { pattern, from, resolve, reject };
+      this.#waiters.add(waiter);
+    });
     try {
-      return await new Promise((resolve, reject) => {
-        waiter = { pattern, from, resolve, reject };
-        this.#waiters.add(waiter);
-        timer = setTimeout(() => reject(this.failure(`did not write ${pattern} within ${timeoutMs} ms`)), timeoutMs);
-      });
+      return await within(written, timeoutMs, () => this.failure(`did not write ${pattern} within ${timeoutMs} ms`));
     } finally {
-      clearTimeout(timer);
       if (waiter) this.#waiters.delete(waiter);
     }
   }
@@ -111,16 +113,15 @@ export class Program {
 
   /** Asks it to end, and fails if it has not within the time; then it has been killed. */
   async stop(graceMs: number): Promise<void> {
-    let late = false;
-    const timer = setTimeout(() => {
-      late = true;
-      this.signal("SIGKILL");
-    }, graceMs);
     this.signal("SIGCONT"); // a stopped process hears nothing else
     this.signal("SIGTERM");
-    await this.exited;
-    clearTimeout(timer);
-    if (late) throw this.failure(`had to be killed: it did not end within ${graceMs} ms of SIGTERM`);
+    const late = () => this.failure(`had to be killed: it did not end within ${graceMs} ms of SIGTERM`);
+    try {
+      await within(this.exited, graceMs, late);
+    } catch (error) {
+      await this.kill();
+      throw error;
+    }
   }
 
   /** An error about this program, with the end of its output. */
@@ -130,7 +131,7 @@ export class Program {
   }
 
   #record(text: string, output = text): void {
-    appendFileSync(this.#logFile, text);
+    this.#log.write(text);
     this.#output += output;
     for (const waiter of this.#waiters) {
       const match = waiter.pattern.exec(this.#output.slice(waiter.from));
@@ -140,6 +141,7 @@ export class Program {
 
   #end(how: string): string {
     this.ended = how;
+    this.#log.end();
     const { pid } = this.#child;
     if (pid !== undefined) {
       signalGroup(pid, "SIGKILL"); // what it started itself and left behind

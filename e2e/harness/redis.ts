@@ -4,6 +4,7 @@ import path from "node:path";
 import { promisify } from "node:util";
 import { Program } from "./program.ts";
 import { removeFolder, temporaryFolder } from "./reap.ts";
+import { within } from "./wait.ts";
 
 const START_TIMEOUT_MS = 10_000;
 const STOP_GRACE_MS = 10_000;
@@ -56,7 +57,11 @@ export class Redis {
 
   /** Runs one command, as `redis-cli` does. */
   async command(...args: string[]): Promise<string> {
-    const { stdout } = await run("redis-cli", ["-s", socketIn(this.#folder), ...args], { timeout: COMMAND_TIMEOUT_MS });
+    const asked = run("redis-cli", ["-s", socketIn(this.#folder), ...args]);
+    const { stdout } = await within(asked, COMMAND_TIMEOUT_MS, `an answer to ${args.join(" ")}`).catch((error) => {
+      asked.child.kill("SIGKILL");
+      throw error;
+    });
     return stdout.trim();
   }
 

@@ -39,15 +39,15 @@ export async function eventually<T>(what: string, timeoutMs: number, probe: () =
   }
 }
 
-/** The promise's outcome, or an error if it takes longer. */
-export async function within<T>(promise: Promise<T>, timeoutMs: number, what: string): Promise<T> {
+/** The promise's outcome, or an error if it takes longer: that one, or one that says what it was. */
+export async function within<T>(promise: Promise<T>, timeoutMs: number, what: string | (() => Error)): Promise<T> {
   const deadline = awakeTime() + timeoutMs;
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     const expire = (): void => {
       const left = deadline - awakeTime();
       if (left > 0) timer = setTimeout(expire, left);
-      else reject(new Error(`not within ${timeoutMs} ms: ${what}`));
+      else reject(typeof what === "string" ? new Error(`not within ${timeoutMs} ms: ${what}`) : what());
     };
     timer = setTimeout(expire, timeoutMs);
   });

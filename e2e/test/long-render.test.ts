@@ -7,7 +7,7 @@ import { Fleet } from "../harness/fleet.ts";
 import { eventually, within } from "../harness/wait.ts";
 
 const TIMEOUT_MS = 10_000;
-const LEASE_TTL_MS = 1000;
+const LEASE_TTL_MS = 2000;
 
 describe(`a lease of ${LEASE_TTL_MS} ms: two replicas on a daemon each, one Redis`, () => {
   let fleet: Fleet;
@@ -17,7 +17,7 @@ describe(`a lease of ${LEASE_TTL_MS} ms: two replicas on a daemon each, one Redi
   });
   after(() => fleet?.stop());
 
-  test("a render of four seconds is the only one, and its write answers those that wait at both daemons", async () => {
+  test("a render of three times that is the only one, and its write answers those that wait at both daemons", async () => {
     const page = "/a/long";
     const latch = fleet.origin.hold(`/renders${page}`);
     const byWrite = await fleet.sum("isrd_waits_ended_total", { by: "write" });
@@ -26,7 +26,7 @@ describe(`a lease of ${LEASE_TTL_MS} ms: two replicas on a daemon each, one Redi
     await eventually("the other replica waits", TIMEOUT_MS, async () => {
       assert.equal(await fleet.sum("isrd_cache_reads_parked"), 1);
     });
-    await delay(4 * LEASE_TTL_MS); // the render's duration
+    await delay(3 * LEASE_TTL_MS); // the render's duration
     assert.equal(await fleet.sum("isrd_cache_reads_parked"), 1, "it still waits");
     assert.equal(fleet.origin.renders(page), 1, "one render");
     latch.release();

@@ -11,6 +11,7 @@ for (const { topology, title } of TOPOLOGIES) {
     let fleet: Fleet;
     before(async () => {
       fleet = await Fleet.start({ topology });
+      await fleet.reached();
     });
     after(() => fleet?.stop());
 
