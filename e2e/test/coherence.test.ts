@@ -17,7 +17,7 @@ const TIMEOUT_MS = 10_000;
 const AT_ONCE_MS = 2000;
 
 /** The `revalidate` of the app's pages below /short. */
-const SHORT_MS = 2000;
+const SHORT_MS = 4000;
 
 const EACH = 10;
 const REVALIDATIONS = 200;

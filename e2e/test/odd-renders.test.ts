@@ -13,7 +13,7 @@ import { eventually, within } from "../harness/wait.ts";
 const TIMEOUT_MS = 10_000;
 
 /** The `revalidate` of the app's pages below /short. */
-const SHORT_MS = 2000;
+const SHORT_MS = 4000;
 
 /** When Next.js tries again what has failed, at the earliest. */
 const RETRY_MS = 3000;

@@ -14,7 +14,7 @@ const TIMEOUT_MS = 10_000;
 const AT_ONCE_MS = 1500;
 
 /** The `revalidate` of the app's pages below /short. */
-const SHORT_MS = 2000;
+const SHORT_MS = 4000;
 
 for (const { topology, title } of TOPOLOGIES) {
   describe(`one render: ${title}`, () => {

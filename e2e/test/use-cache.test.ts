@@ -13,7 +13,7 @@ import { eventually, within } from "../harness/wait.ts";
 const TIMEOUT_MS = 10_000;
 
 /** The `revalidate` of the app's function `short`. */
-const SHORT_MS = 2000;
+const SHORT_MS = 4000;
 
 /** The `revalidate` of the app's function `brief`. */
 const BRIEF_MS = 1000;

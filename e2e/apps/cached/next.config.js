@@ -4,7 +4,7 @@ const handler = require.resolve("isrd/cache-handlers");
 const cacheHandlers = { default: handler, remote: handler };
 const cacheLife = {
   hour: { stale: 300, revalidate: 3600, expire: 86_400 },
-  short: { stale: 300, revalidate: 2, expire: 3600 },
+  short: { stale: 300, revalidate: 4, expire: 3600 },
 };
 
 module.exports = {

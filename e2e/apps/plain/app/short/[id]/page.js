@@ -1,6 +1,6 @@
 import { renderPage } from "../../../lib/page";
 
-export const revalidate = 2;
+export const revalidate = 4;
 
 export const generateStaticParams = () => [];
 
