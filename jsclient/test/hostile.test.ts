@@ -8,7 +8,7 @@ import { FakeDaemon } from "./support/fake-daemon.js";
 import { serveGrpc, socketDirectory } from "./support/grpc-daemon.js";
 import { type FakeHost, startHost } from "./support/host.js";
 import { startRealDaemon } from "./support/real-daemon.js";
-import { timed, until } from "./support/until.js";
+import { atOnce, timed, until } from "./support/until.js";
 import { appPage, route } from "./support/values.js";
 
 const PAGE = { kind: "APP_PAGE", isFallback: false } satisfies HostGetContext;
@@ -85,9 +85,8 @@ describe("over gRPC", () => {
     });
     const host = connect(t, `unix:${path}`);
     const first = await timed(() => host.handler().get("/a", PAGE));
-    assert.ok(first.ms >= 195 && first.ms < 700, `took ${first.ms} ms`);
-    const second = await timed(() => host.handler().get("/a", PAGE));
-    assert.ok(second.ms < 100, `took ${second.ms} ms`);
+    assert.ok(first.ms >= 195 && first.ms < 950, `took ${first.ms} ms; the attempt itself goes on for a second`);
+    await atOnce(20, () => host.handler().get("/a", PAGE));
     await new Promise((resolve) => setTimeout(resolve, 2500));
     const alive = [...open].filter((socket) => !socket.destroyed).length;
     assert.ok(alive <= 2, `${alive} sockets are left open`);
@@ -158,7 +157,7 @@ describe("the real daemon", () => {
     daemon.process.kill("SIGSTOP");
     const durations: number[] = [];
     for (let i = 0; i < 100; i++) durations.push((await timed(() => host.handler().get("/page", PAGE))).ms);
-    assert.ok(Math.max(...durations) < 700, `the slowest took ${Math.max(...durations)} ms`);
+    assert.ok(Math.max(...durations) < 950, `the slowest took ${Math.max(...durations)} ms`);
     assert.ok(durations.filter((ms) => ms > 150).length <= 2, "only the first pays");
     daemon.process.kill("SIGCONT");
     await until("it is used again", () => host.runtime.session.state === "ready", 5000);

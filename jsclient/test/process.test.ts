@@ -55,17 +55,21 @@ describe("a process with the handler", () => {
     assert.equal(code, 0, output);
     assert.match(output, /ready x shop b1/);
     const afterwards = Number(/exit (\d+)/.exec(output)?.[1]);
-    assert.ok(afterwards < 500, `it lived on for ${afterwards} ms, ${ms} ms in all`);
+    assert.ok(afterwards < 900, `it lived on for ${afterwards} ms, ${ms} ms in all`);
   });
 
   test("ends by itself although the session was opened anew and nobody asked since", async () => {
     const script = `${HANDLER}
       await handler().get("/b", ctx);
       console.log("asked");
-      setTimeout(() => console.log(status().state), 700);`;
+      setTimeout(() => console.log(status().state), 3000);`;
     const greeted = daemon.frames("hello").length;
-    const child = runScript(script, { ISRD_ADDRESS: served.address, TEST_DIST: build.serverDistDir });
-    await until("it is connected", () => daemon.frames("get").some(({ key }) => key?.name === "/b"));
+    const child = runScript(script, {
+      ISRD_ADDRESS: served.address,
+      ISRD_TIMEOUT_MS: "2000",
+      TEST_DIST: build.serverDistDir,
+    });
+    await until("it is connected", () => daemon.frames("get").some(({ key }) => key?.name === "/b"), 10_000);
     await new Promise((resolve) => setTimeout(resolve, 100));
     daemon.disconnectAll();
     const { code, output } = await child;
@@ -83,18 +87,19 @@ describe("a process with the handler", () => {
       const script = `${HANDLER}
         const startedAt = performance.now();
         const answers = [];
-        for (let i = 0; i < 3; i++) answers.push(await handler().get("/a", ctx));
+        for (let i = 0; i < 10; i++) answers.push(await handler().get("/a", ctx));
         await handler().set("/a", page, ctx);
         await handler().revalidateTag("t");
-        console.log(JSON.stringify(answers), status().state, Math.round(performance.now() - startedAt));
+        console.log(answers.every((answer) => answer === null), status().state, Math.round(performance.now() - startedAt));
         globalThis.endedAt = performance.now();
         process.on("exit", () => console.log("exit", Math.round(performance.now() - globalThis.endedAt)));`;
       const { code, output } = await runScript(script, { ISRD_ADDRESS: address(), TEST_DIST: build.serverDistDir });
       assert.equal(code, 0, output);
-      assert.match(output, /\[null,null,null\] away/);
+      assert.match(output, /true away/);
       const took = Number(/away (\d+)/.exec(output)?.[1]);
-      assert.ok(took < 500, `the calls took ${took} ms`);
-      assert.ok(Number(/exit (\d+)/.exec(output)?.[1]) < 500, output);
+      // One deadline of 200 ms. The attempt itself goes on for a second; nobody waits for it, and it holds nothing.
+      assert.ok(took < 950, `the calls took ${took} ms`);
+      assert.ok(Number(/exit (\d+)/.exec(output)?.[1]) < 700, output);
       assert.equal(output.match(/isrd: unavailable/g)?.length, 1, output);
     });
   }

@@ -54,7 +54,7 @@ describe("isrd/register", () => {
   test("a server of Next.js is connected before anybody has asked, does its jobs, and ends as without", async () => {
     const child = runScript(
       `${loadNext}${serve} console.log("up"); process.once("SIGUSR2", () => server.close());
-      process.stdin.resume(); setTimeout(() => server.close(), 2500).unref(); setTimeout(() => {}, 1500);`,
+      process.stdin.resume(); setTimeout(() => server.close(), 10_000).unref();`,
       env,
     );
     await until("it has said hello", () => daemon.frames("hello").length === 1, 10_000);
@@ -63,12 +63,13 @@ describe("isrd/register", () => {
       [hello?.app, hello?.build?.buildId, hello?.worker?.concurrency, hello?.worker?.ordinal],
       ["shop", "b1", 2, 0],
     );
-    daemon.handOver({ jobId: "j1", path: "/a", deadlineMs: 2000 });
-    await until("the job is answered", () => daemon.frames("jobResult").length === 1);
+    daemon.handOver({ jobId: "j1", path: "/a", deadlineMs: 8000 });
+    await until("the job is answered", () => daemon.frames("jobResult").length === 1, 8000);
     assert.deepEqual(
       daemon.frames("jobResult").map(({ jobId, httpStatus, error }) => [jobId, httpStatus, error]),
       [["j1", 200, ""]],
     );
+    child.signal("SIGUSR2");
     const { code, output } = await child;
     assert.equal(code, 0, output);
     assert.match(output, /up/);

@@ -4,21 +4,17 @@ import { Status } from "../src/gen/isrd/v1/cache_pb.js";
 import { Space } from "../src/gen/isrd/v1/entry_pb.js";
 import type { Handler } from "../src/handler.js";
 import { hour, PAGE, ready } from "./support/scene.js";
-import { timed, until } from "./support/until.js";
+import { atOnce, timed, until } from "./support/until.js";
 import { appPage } from "./support/values.js";
 
 describe("a daemon that hangs", () => {
   test("one deadline, then misses at once; when it goes on, so does the session", async (t) => {
-    const { host, daemon, peer } = await ready(t);
+    const { host, daemon, peer } = await ready(t, { ISRD_TIMEOUT_MS: "200" });
     daemon.deaf = true;
     const first = await timed(() => host.handler().get("/page", PAGE));
     assert.equal(first.result, null);
-    assert.ok(first.ms >= 290 && first.ms < 900, `took ${first.ms} ms`);
-    for (let i = 0; i < 20; i++) {
-      const { result, ms } = await timed(() => host.handler().get("/page", PAGE));
-      assert.equal(result, null);
-      assert.ok(ms < 150, `took ${ms} ms`);
-    }
+    assert.ok(first.ms >= 190 && first.ms < 950, `took ${first.ms} ms`);
+    await atOnce(20, async () => assert.equal(await host.handler().get("/page", PAGE), null));
     assert.equal(host.log.lines.at(-1)?.startsWith("warn unavailable: the daemon has stopped answering"), true);
     daemon.listen();
     await until("it is back", () => host.runtime.session.state === "ready");
@@ -44,11 +40,11 @@ describe("a daemon that hangs", () => {
   });
 
   test("a set does not hold the response longer than the deadline", async (t) => {
-    const { host, daemon } = await ready(t);
+    const { host, daemon } = await ready(t, { ISRD_TIMEOUT_MS: "1000" });
     await host.handler().get("/other", PAGE);
     daemon.deaf = true;
     const { ms } = await timed(() => host.handler().set("/other", appPage("x"), hour));
-    assert.ok(ms < 900, `took ${ms} ms`);
+    assert.ok(ms < 4000, `took ${ms} ms`);
     assert.deepEqual((await host.handler().get("/other", PAGE))?.value, appPage("x"), "kept here for the time being");
   });
 
@@ -91,7 +87,7 @@ describe("a daemon that hangs", () => {
     for (let i = 0; i < 10; i++) assert.ok(await host.handler().get("/page", PAGE));
     const { result, ms } = await slow;
     assert.equal(result, null);
-    assert.ok(ms >= 290 && ms < 1900, `took ${ms} ms; five deadlines are the most for a daemon that says something`);
+    assert.ok(ms >= 290 && ms < 3000, `took ${ms} ms; five deadlines are the most for a daemon that says something`);
     assert.equal(host.runtime.session.state, "ready");
     const id = daemon.received.find(({ frame }) => frame.case === "get" && frame.value.key?.name === "/slow")?.id;
     await until("it is withdrawn", () => daemon.received.some((r) => r.frame.case === "cancel" && r.id === id));
@@ -166,12 +162,12 @@ describe("a daemon that hangs", () => {
     };
     const slow = timed(() => host.handler().get("/slow", PAGE));
     const began = performance.now();
-    while (performance.now() - began < 1000) {
+    while (performance.now() - began < 650) {
       assert.ok(await host.handler().get("/page", PAGE));
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
     answerSlow?.();
-    assert.ok((await slow).ms >= 1000);
+    assert.ok((await slow).ms >= 650);
     assert.equal(host.runtime.client.counters.timeouts, 0);
   });
 
@@ -192,22 +188,26 @@ describe("a daemon that hangs", () => {
   });
 
   test("a revalidation is not: its own deadline is long enough", async (t) => {
-    const { host, daemon } = await ready(t, { ISRD_REVALIDATE_TIMEOUT_MS: "300" });
+    const { host, daemon } = await ready(t, { ISRD_REVALIDATE_TIMEOUT_MS: "1000" });
     daemon.intercept = ({ frame }) => frame.case === "revalidate";
     const reading = setInterval(() => void host.handler().get("/page", PAGE), 20);
     t.after(() => clearInterval(reading));
     const { ms } = await timed(() => host.handler().revalidateTag("t"));
-    assert.ok(ms >= 290 && ms < 900, `took ${ms} ms`);
+    assert.ok(ms >= 990 && ms < 4000, `took ${ms} ms; a get would be waited for five times as long`);
   });
 
   test("one that this thread had no time for is waited for, however often it was away", async (t) => {
     const { host, daemon } = await ready(t);
+    let answerLate: (() => void) | undefined;
     daemon.intercept = ({ frame }, answer) => {
       if (frame.case !== "get") return false;
-      setTimeout(() => answer({ case: "get", value: { status: Status.MISS } }), 1000);
+      answerLate = () => answer({ case: "get", value: { status: Status.MISS } });
       return true;
     };
+    let times = 0;
     const away = setInterval(() => {
+      times += 1;
+      if (times > 2) return answerLate?.(); // Two deadlines have passed.
       const until_ = performance.now() + 345;
       while (performance.now() < until_);
     }, 1);
@@ -240,6 +240,6 @@ describe("waiting", () => {
     };
     const { result, ms } = await timed(() => host.handler().get("/parked", PAGE));
     assert.equal(result, null);
-    assert.ok(ms < 2000, `took ${ms} ms`);
+    assert.ok(ms < 6000, `took ${ms} ms`);
   });
 });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { startHost } from "./support/host.js";
 import { ABSENT, hour, PAGE, ready, scene } from "./support/scene.js";
-import { timed, until } from "./support/until.js";
+import { atOnce, timed, until } from "./support/until.js";
 import { appPage, route } from "./support/values.js";
 
 describe("connecting", () => {
@@ -30,14 +30,13 @@ describe("connecting", () => {
   });
 
   test("a daemon that sends no welcome costs one deadline, once", async (t) => {
-    const { host } = scene(t, {}, (daemon) => {
+    const { host } = scene(t, { ISRD_TIMEOUT_MS: "200" }, (daemon) => {
       daemon.intercept = ({ frame }) => frame.case === "hello";
     });
     const first = await timed(() => host.handler().get("/a", PAGE));
     assert.equal(first.result, null);
-    assert.ok(first.ms >= 290 && first.ms < 900, `took ${first.ms} ms`);
-    const second = await timed(() => host.handler().get("/a", PAGE));
-    assert.ok(second.ms < 150, `took ${second.ms} ms`);
+    assert.ok(first.ms >= 190 && first.ms < 950, `took ${first.ms} ms; the attempt itself goes on for a second`);
+    await atOnce(20, () => host.handler().get("/a", PAGE));
   });
 
   test("a dial that never ends costs one deadline, and is given up", async (t) => {
@@ -55,7 +54,7 @@ describe("connecting", () => {
     t.after(() => host.close());
     const { result, ms } = await timed(() => host.handler().get("/a", PAGE));
     assert.equal(result, null);
-    assert.ok(ms < 600, `took ${ms} ms`);
+    assert.ok(ms < 950, `took ${ms} ms`);
     const keepAlive = setTimeout(() => {}, 3000);
     await until("the attempt is given up", () => aborted > 0);
     clearTimeout(keepAlive);
@@ -107,11 +106,11 @@ describe("the connection", () => {
   });
 
   test("a daemon that wants time is given it", async (t) => {
-    const { host, daemon, peer } = await ready(t);
-    daemon.announce({ case: "goAway", value: { reason: "upgrade", reconnectAfterMs: 300 } });
+    const { host, daemon, peer } = await ready(t, { ISRD_TIMEOUT_MS: "2000" });
+    daemon.announce({ case: "goAway", value: { reason: "upgrade", reconnectAfterMs: 1500 } });
     await until("it is heard", () => host.runtime.session.state === "away");
     const { ms } = await timed(() => host.handler().get("/page", PAGE));
-    assert.ok(ms < 150);
+    assert.ok(ms < 1000, `took ${ms} ms`);
     assert.equal(peer.dials, 1);
     await until("it is back", () => host.runtime.session.state === "ready");
     assert.equal(peer.dials, 2);
@@ -133,7 +132,7 @@ describe("the connection", () => {
   });
 
   test("an answer that cannot be read is a miss at once, and withdrawn: there may be a lease in it", async (t) => {
-    const { host, daemon } = await ready(t);
+    const { host, daemon } = await ready(t, { ISRD_TIMEOUT_MS: "2000" });
     const accept = daemon.accept.bind(daemon);
     daemon.accept = (peer) => {
       daemon.intercept = ({ id, frame }) => {
@@ -147,7 +146,7 @@ describe("the connection", () => {
     await until("a new connection is there", () => daemon.frames("hello").length === 2);
     const { result, ms } = await timed(() => host.handler().get("/page", PAGE));
     assert.equal(result, null);
-    assert.ok(ms < 250, `took ${ms} ms`);
+    assert.ok(ms < 1000, `took ${ms} ms`);
     assert.equal(host.runtime.client.counters.unreadable, 1);
     await until("it is withdrawn", () => daemon.frames("cancel").length === 1);
   });
@@ -160,11 +159,11 @@ describe("the connection", () => {
   });
 
   test("a full queue is a miss at once, never growth", async (t) => {
-    const { host, peer } = await ready(t);
+    const { host, peer } = await ready(t, { ISRD_TIMEOUT_MS: "2000" });
     peer.queue = 0;
     const { result, ms } = await timed(() => host.handler().get("/page", PAGE));
     assert.equal(result, null);
-    assert.ok(ms < 150);
+    assert.ok(ms < 1000, `took ${ms} ms`);
     assert.equal(host.runtime.client.counters.overloads, 1);
     peer.queue = Number.POSITIVE_INFINITY;
     assert.ok(await host.handler().get("/page", PAGE));

@@ -10,8 +10,13 @@ export interface Ended {
 
 const PACKAGE = fileURLToPath(new URL("../..", import.meta.url));
 
+/** A child process: a promise of its end. */
+export interface Running extends Promise<Ended> {
+  signal(name: NodeJS.Signals): void;
+}
+
 /** Runs a script of ES module code in a process of its own, in this package's directory. Killed after a while. */
-export function runScript(script: string, env: NodeJS.ProcessEnv = {}, limitMs = 15_000): Promise<Ended> {
+export function runScript(script: string, env: NodeJS.ProcessEnv = {}, limitMs = 15_000): Running {
   const startedAt = performance.now();
   const child = spawn(process.execPath, ["--input-type=module", "-e", script], {
     cwd: PACKAGE,
@@ -21,10 +26,11 @@ export function runScript(script: string, env: NodeJS.ProcessEnv = {}, limitMs =
   let output = "";
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (text: Buffer) => (output += text.toString()));
   const timer = setTimeout(() => child.kill("SIGKILL"), limitMs);
-  return new Promise((resolve) => {
+  const ended = new Promise<Ended>((resolve) => {
     child.once("close", (code) => {
       clearTimeout(timer);
       resolve({ code, output, ms: performance.now() - startedAt });
     });
   });
+  return Object.assign(ended, { signal: (name: NodeJS.Signals) => void child.kill(name) });
 }
