@@ -228,8 +228,7 @@ func TestSentinelFailsOver(t *testing.T) {
 	eventually(t, cachetest.Patience, "the replica has it all", func() bool {
 		return pair.Replica.Info("replication", "slave_repl_offset") == pair.Master.Info("replication", "master_repl_offset")
 	})
-	pair.Master.Kill()
-	pair.AwaitFailover()
+	pair.FailOver()
 	var q tag.Position
 	eventually(t, cachetest.Patience, "an append after the fail-over", func() bool {
 		q, err = d.Append(t.Context(), "shop", []tag.Revalidation{{Tag: "after"}})
