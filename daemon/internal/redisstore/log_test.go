@@ -2,6 +2,7 @@ package redisstore_test
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -132,7 +133,7 @@ func TestALogThatWasLostBeginsAnewInALargerEpoch(t *testing.T) {
 				if _, ok := h.Snapshot.Records["before"]; ok || len(h.Loads) != 2 {
 					t.Errorf("%d loads, records %v", len(h.Loads), h.Snapshot.Records)
 				}
-				p := f.append("later")
+				p := appended(t, f.other, tag.Revalidation{Tag: "later"})
 				if h := f.AwaitPosition(t, p); h.Snapshot.Records["later"].Expired != p.Seq || p.Epoch != h.Snapshot.Position.Epoch {
 					t.Errorf("the log does not go on: %v, %+v", p, h.Snapshot)
 				}
@@ -143,11 +144,16 @@ func TestALogThatWasLostBeginsAnewInALargerEpoch(t *testing.T) {
 
 func TestTheStreamAloneIsNoLoss(t *testing.T) {
 	f := newFleet(t)
-	f.AwaitPosition(t, f.append("before"))
+	before := f.AwaitPosition(t, f.append("before")).Snapshot.Position
 	f.server.CLI("DEL", eventsKey)
-	h := f.AwaitPosition(t, f.append("after"))
-	if len(h.Loads) != 1 || len(h.Snapshot.Records) != 2 {
-		t.Errorf("%d loads, records %v", len(h.Loads), h.Snapshot.Records)
+	p := f.append("after")
+	h := f.AwaitPosition(t, p)
+	if p.Epoch != before.Epoch || h.Snapshot.Position != p || len(h.Snapshot.Records) != 2 {
+		t.Errorf("at %v after %v, records %v", h.Snapshot.Position, before, h.Snapshot.Records)
+	}
+	// The event is told of. But the probe may be faster, and finds a stream that does not begin where the follower is.
+	if again := h.Reasons[1:]; len(again) > 0 && !slices.Equal(again, []string{"events are missing"}) {
+		t.Errorf("loaded again: %q", again)
 	}
 }
 
@@ -290,12 +296,15 @@ func TestRevalidatingATagDoesNotLookAtKeys(t *testing.T) {
 	f.append("warm") // the script is there, and the connection
 	before, bytesIn, bytesOut := f.server.Commands(), f.info("total_net_input_bytes"), f.info("total_net_output_bytes")
 	const rounds = 20
-	begun := time.Now()
+	took := make([]time.Duration, rounds)
 	var p tag.Position
-	for range rounds {
+	for i := range took {
+		begun := time.Now()
 		p = f.append("tag3")
+		took[i] = time.Since(begun)
 	}
-	took := time.Since(begun) / rounds
+	slices.Sort(took)
+	median := took[rounds/2]
 	f.AwaitPosition(t, p)
 	after := f.server.Commands()
 	if n := after["evalsha"] - before["evalsha"]; n < rounds || n > rounds+10 { // and a probe per second and daemon
@@ -310,10 +319,10 @@ func TestRevalidatingATagDoesNotLookAtKeys(t *testing.T) {
 	if in+out > rounds*4<<10 {
 		t.Errorf("%d bytes sent and %d received for %d revalidations", in, out, rounds)
 	}
-	if took > 20*time.Millisecond {
-		t.Errorf("a revalidation took %v", took)
+	if median > 20*time.Millisecond {
+		t.Errorf("a revalidation took %v", median)
 	}
-	t.Logf("a revalidation among 100,000 keys took %v, %d bytes to Redis and %d from it", took, in/rounds, out/rounds)
+	t.Logf("a revalidation among 100,000 keys took %v, %d bytes to Redis and %d from it", median, in/rounds, out/rounds)
 	if got := f.Heard().Snapshot.Records["tag3"].Expired; got != p.Seq {
 		t.Errorf("the tag is expired up to %d, not %d", got, p.Seq)
 	}

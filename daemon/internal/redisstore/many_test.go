@@ -20,7 +20,10 @@ func TestOneAppIsCheckedOnceASecond(t *testing.T) {
 	d := start(t, redisstore.Config{URL: redistest.Start(t).URL()})
 	r := cachetest.NewRecorder(t)
 	eventually(t, cachetest.Patience, "the log is followed", func() bool { return d.Follow(t.Context(), "shop", r) == nil })
-	before, begun := outcomes(t, d, "load", "ok"), time.Now()
+	// A log that begins is told of, also to who began it, who looks again.
+	eventually(t, cachetest.Patience, "the second load", func() bool { return outcomes(t, d, "load", "ok") >= 2 })
+	begun := time.Now()
+	before := outcomes(t, d, "load", "ok")
 	eventually(t, cachetest.Patience, "three seconds of checks", func() bool { return time.Since(begun) > 3*time.Second })
 	loads, most := outcomes(t, d, "load", "ok")-before, uint64(time.Since(begun).Seconds())+1
 	if loads == 0 || loads > most {
@@ -31,7 +34,7 @@ func TestOneAppIsCheckedOnceASecond(t *testing.T) {
 // Names of apps that nobody uses cost Redis a bounded number of commands.
 func TestManyAppsAreCheckedInTurn(t *testing.T) {
 	t.Parallel() // it waits more than it works, for a Redis of its own
-	const apps = 3000
+	const apps = 1500
 	server := redistest.Start(t)
 	d := start(t, redisstore.Config{URL: server.URL()})
 	for i := range apps {
@@ -49,7 +52,7 @@ func TestManyAppsAreCheckedInTurn(t *testing.T) {
 	}
 	// The last one has its turn too.
 	server.CLI("FLUSHALL")
-	r.Await(t, "that the log was lost", func(h cachetest.Heard) bool { return len(h.Loads) == 2 })
+	r.Await(t, "that the log was lost", func(h cachetest.Heard) bool { return len(h.Loads) >= 2 })
 }
 
 // The tables of 10,000 tags and of one are loaded alike.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -19,8 +20,12 @@ import (
 
 const opTimeout = 150 * time.Millisecond
 
-// slack is what a busy machine may add to a bound.
-const slack = 300 * time.Millisecond
+// slack is what a busy machine may add to a bound. What is not bounded by OpTimeout is so by something longer: socketTimeout,
+// which is 5 s, or DialTimeout, which is set to longDial where it matters.
+const (
+	slack    = 2 * time.Second
+	longDial = 10 * time.Second
+)
 
 func entryOf(k cache.Key, token uint64) *cache.Entry {
 	return &cache.Entry{
@@ -79,31 +84,33 @@ func eventually(t testing.TB, within time.Duration, what string, look func() boo
 
 func up(t testing.TB, d *daemon) float64 {
 	t.Helper()
+	return gauge(t, d, "isrd_redisstore_up")
+}
+
+func gauge(t testing.TB, d *daemon, name string) float64 {
+	t.Helper()
 	families, err := d.registry.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range families {
-		if f.GetName() == "isrd_redisstore_up" {
+		if f.GetName() == name {
 			return f.GetMetric()[0].GetGauge().GetValue()
 		}
 	}
-	t.Fatal("no metric isrd_redisstore_up")
+	t.Fatal("no metric " + name)
 	return 0
 }
 
 func TestRedisHangs(t *testing.T) {
 	server := redistest.Start(t)
-	d := start(t, redisstore.Config{URL: server.URL(), OpTimeout: opTimeout})
+	d := start(t, redisstore.Config{URL: server.URL(), OpTimeout: opTimeout, DialTimeout: longDial})
 	r := cachetest.NewRecorder(t)
 	eventually(t, cachetest.Patience, "the log is followed", func() bool { return d.Follow(t.Context(), "shop", r) == nil })
-	p, err := d.Append(t.Context(), "shop", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := appended(t, d)
 	server.Pause()
 
-	// Many callers at once: no queue may add up their time-outs.
+	// Many callers at once: no queue may add up their time-outs, which of 20 would be 3 s.
 	var wg sync.WaitGroup
 	for name, op := range operations {
 		for range 20 {
@@ -128,31 +135,57 @@ func TestRedisHangs(t *testing.T) {
 		if name == "ping" {
 			continue
 		}
-		begun := time.Now()
-		if err := op(t.Context(), d); !errors.Is(err, cache.ErrUnavailable) {
-			t.Errorf("%s: %v", name, err)
+		fastest := time.Hour // one of five is not held up by the machine
+		for range 5 {
+			begun := time.Now()
+			if err := op(t.Context(), d); !errors.Is(err, cache.ErrUnavailable) {
+				t.Errorf("%s: %v", name, err)
+			}
+			fastest = min(fastest, time.Since(begun))
 		}
-		if took := time.Since(begun); took >= opTimeout {
-			t.Errorf("%s took %v although Redis is known to hang", name, took)
+		if fastest >= opTimeout {
+			t.Errorf("%s took %v although Redis is known to hang", name, fastest)
 		}
 	}
 
 	server.Resume()
 	begun := time.Now()
 	for name, op := range operations {
-		eventually(t, 2*time.Second-time.Since(begun), name+" works again", func() bool { return op(t.Context(), d) == nil })
+		eventually(t, 2*time.Second+slack-time.Since(begun), name+" works again", func() bool { return op(t.Context(), d) == nil })
 	}
-	q, err := d.Append(t.Context(), "shop", nil)
-	if err != nil || q.Epoch != p.Epoch {
-		t.Fatalf("position %v after %v: %v", q, p, err)
+	q := appended(t, d)
+	if q.Epoch != p.Epoch {
+		t.Fatalf("position %v after %v", q, p)
 	}
 	r.AwaitPosition(t, q)
+}
+
+// appended is where an event is that was appended, at the second try if the machine was busy at the first.
+func appended(t *testing.T, d *daemon, rs ...tag.Revalidation) (p tag.Position) {
+	t.Helper()
+	eventually(t, cachetest.Patience, "an append", func() bool {
+		var err error
+		p, err = d.Append(t.Context(), "shop", rs)
+		return err == nil
+	})
+	return p
+}
+
+// read reads a key, at the second try if the machine was busy at the first.
+func read(t *testing.T, d *daemon, k cache.Key) (r cache.Reading) {
+	t.Helper()
+	eventually(t, cachetest.Patience, "a read of "+k.Name, func() bool {
+		var err error
+		r, err = d.Read(t.Context(), k, cache.ReadOptions{})
+		return err == nil
+	})
+	return r
 }
 
 func TestRedisHangsAtStart(t *testing.T) {
 	server := redistest.Start(t)
 	server.Pause()
-	d := start(t, redisstore.Config{URL: server.UnixURL(), OpTimeout: opTimeout})
+	d := start(t, redisstore.Config{URL: server.UnixURL(), OpTimeout: opTimeout, DialTimeout: longDial})
 	r := cachetest.NewRecorder(t)
 	begun := time.Now()
 	if err := d.Follow(t.Context(), "shop", r); !errors.Is(err, cache.ErrUnavailable) {
@@ -175,7 +208,7 @@ func TestRedisHangsAtStart(t *testing.T) {
 func TestRedisIsKilledAndStartsAgain(t *testing.T) {
 	t.Parallel() // it waits more than it works, for a Redis of its own
 	server := redistest.Start(t, redistest.Persistent())
-	d := start(t, redisstore.Config{URL: server.URL(), OpTimeout: opTimeout})
+	d := start(t, redisstore.Config{URL: server.URL(), OpTimeout: opTimeout, DialTimeout: longDial})
 	other := start(t, redisstore.Config{URL: server.URL()})
 	r := cachetest.NewRecorder(t)
 	eventually(t, cachetest.Patience, "the log is followed", func() bool { return d.Follow(t.Context(), "shop", r) == nil })
@@ -196,17 +229,12 @@ func TestRedisIsKilledAndStartsAgain(t *testing.T) {
 	server.Restart()
 	begun := time.Now()
 	for name, op := range operations {
-		eventually(t, 2500*time.Millisecond-time.Since(begun), name+" works again", func() bool { return op(t.Context(), d) == nil })
+		eventually(t, 2500*time.Millisecond+slack-time.Since(begun), name+" works again", func() bool { return op(t.Context(), d) == nil })
 	}
-	got, err := d.Read(t.Context(), key, cache.ReadOptions{})
-	if err != nil || got.Entry == nil || got.Entry.Version.Token != 1 {
-		t.Errorf("the entry that Redis kept: %+v, %v", got, err)
+	if got := read(t, d, key); got.Entry == nil || got.Entry.Version.Token != 1 {
+		t.Errorf("the entry that Redis kept: %+v", got)
 	}
-	var p tag.Position
-	eventually(t, cachetest.Patience, "the other daemon appends", func() bool {
-		p, err = other.Append(t.Context(), "shop", []tag.Revalidation{{Tag: "after"}})
-		return err == nil
-	})
+	p := appended(t, other, tag.Revalidation{Tag: "after"})
 	if h := r.AwaitPosition(t, p); h.Snapshot.Records["after"].Expired != p.Seq {
 		t.Errorf("heard %+v", h.Snapshot)
 	}
@@ -218,31 +246,24 @@ func TestSentinelFailsOver(t *testing.T) {
 	d := start(t, redisstore.Config{URL: pair.URL(), OpTimeout: opTimeout})
 	r := cachetest.NewRecorder(t)
 	eventually(t, cachetest.Patience, "the log is followed", func() bool { return d.Follow(t.Context(), "shop", r) == nil })
-	p, err := d.Append(t.Context(), "shop", []tag.Revalidation{{Tag: "before"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := d.Write(t.Context(), entryOf(key, 1), cache.WriteOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	p := appended(t, d, tag.Revalidation{Tag: "before"})
+	eventually(t, cachetest.Patience, "a write", func() bool {
+		_, err := d.Write(t.Context(), entryOf(key, 1), cache.WriteOptions{})
+		return err == nil
+	})
 	eventually(t, cachetest.Patience, "the replica has it all", func() bool {
 		return pair.Replica.Info("replication", "slave_repl_offset") == pair.Master.Info("replication", "master_repl_offset")
 	})
-	pair.Master.Kill()
-	pair.AwaitFailover()
-	var q tag.Position
-	eventually(t, cachetest.Patience, "an append after the fail-over", func() bool {
-		q, err = d.Append(t.Context(), "shop", []tag.Revalidation{{Tag: "after"}})
-		return err == nil
-	})
+	pair.FailOver()
+	q := appended(t, d, tag.Revalidation{Tag: "after"})
 	if q.Epoch <= p.Epoch || q.Seq <= p.Seq {
 		t.Errorf("at %v after %v: another server, another epoch", q, p)
 	}
 	if h := r.AwaitPosition(t, q); h.Snapshot.Records["before"].Expired != p.Seq || h.Snapshot.Past[p.Epoch] != p.Seq {
 		t.Errorf("reasons %q, records %v, epochs before %v: the replica had everything", h.Reasons, h.Snapshot.Records, h.Snapshot.Past)
 	}
-	if got, err := d.Read(t.Context(), key, cache.ReadOptions{}); err != nil || got.Entry == nil {
-		t.Errorf("the entry that was replicated: %+v, %v", got, err)
+	if got := read(t, d, key); got.Entry == nil {
+		t.Errorf("the entry that was replicated: %+v", got)
 	}
 }
 
@@ -250,34 +271,58 @@ func TestSentinelFailsOver(t *testing.T) {
 func TestClusterWithAShardThatHangs(t *testing.T) {
 	t.Parallel() // it waits more than it works, for a Redis of its own
 	cluster := redistest.StartCluster(t)
-	d := start(t, redisstore.Config{URL: cluster.URL(), OpTimeout: opTimeout})
-	keys := make([]cache.Key, 30)
-	for i := range keys {
-		keys[i] = key
-		keys[i].Name = fmt.Sprint("/p", i)
+	d := start(t, redisstore.Config{URL: cluster.URL(), OpTimeout: opTimeout, DialTimeout: longDial})
+	const n = 12
+	var healthy, hung []cache.Key
+	for i := 0; min(len(healthy), len(hung)) < n; i++ {
+		k := key
+		k.Name = fmt.Sprint("/p", i)
+		if cluster.Of(redisKey+string(k.ID())+"}") == cluster.Nodes[1] {
+			hung = append(hung, k)
+		} else {
+			healthy = append(healthy, k)
+		}
+	}
+	healthy, hung = healthy[:n], hung[:n]
+	for _, k := range slices.Concat(healthy, hung) {
 		eventually(t, cachetest.Patience, "a write", func() bool {
-			_, err := d.Write(t.Context(), entryOf(keys[i], 1), cache.WriteOptions{})
+			_, err := d.Write(t.Context(), entryOf(k, 1), cache.WriteOptions{})
 			return err == nil
 		})
 	}
-	readable := func() (n int) {
-		for _, k := range keys {
-			begun := time.Now()
-			if r, err := d.Read(t.Context(), k, cache.ReadOptions{}); err == nil && r.Entry != nil {
-				n++
-			}
-			if took := time.Since(begun); took > opTimeout+slack {
-				t.Errorf("a read took %v", took)
-			}
+	readable := func(k cache.Key) bool {
+		begun := time.Now()
+		r, err := d.Read(t.Context(), k, cache.ReadOptions{})
+		if took := time.Since(begun); took > opTimeout+slack {
+			t.Errorf("a read took %v", took)
 		}
-		return n
+		return err == nil && r.Entry != nil
 	}
 	cluster.Nodes[1].Pause()
-	if n := readable(); n < 10 || n == len(keys) {
-		t.Errorf("%d of %d keys are readable with one shard of three hanging", n, len(keys))
+	// One after the other, so that never so many fail in succession that nobody is let through.
+	there := 0
+	for i := range n {
+		if readable(hung[i]) {
+			t.Errorf("%s is readable although its shard hangs", hung[i].Name)
+		}
+		if readable(healthy[i]) {
+			there++
+		}
+	}
+	if there < n-3 { // the machine may have been busy at a few
+		t.Errorf("%d of %d keys of the other shards are readable while one hangs", there, n)
+	}
+	// After many failures in succession nobody is let through, until one shard answers.
+	for _, k := range hung[:5] {
+		readable(k)
+	}
+	for _, k := range healthy {
+		eventually(t, cachetest.Patience, k.Name+" is readable while another shard hangs", func() bool { return readable(k) })
 	}
 	cluster.Nodes[1].Resume()
-	eventually(t, cachetest.Patience, "all keys are readable again", func() bool { return readable() == len(keys) })
+	for _, k := range slices.Concat(healthy, hung) {
+		eventually(t, cachetest.Patience, k.Name+" is readable again", func() bool { return readable(k) })
+	}
 }
 
 // What fails because its caller had no time says nothing of Redis.

@@ -296,12 +296,10 @@ func TestAwaitWithoutRedis(t *testing.T) {
 	t.Parallel() // it waits more than it works, for a Redis of its own
 	f := newFleet(t)
 	d := start(t, redisstore.Config{URL: f.server.URL(), OpTimeout: opTimeout})
-	eventually(t, cachetest.Patience, "the log is followed", func() bool { return d.Follow(t.Context(), "shop", cachetest.NewRecorder(t)) == nil })
+	r := cachetest.NewRecorder(t)
+	eventually(t, cachetest.Patience, "the log is followed", func() bool { return d.Follow(t.Context(), "shop", r) == nil })
 	f.vouch(f.follower)
-	p, err := d.Append(t.Context(), "shop", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := appended(t, d)
 	f.server.Pause()
 	defer f.server.Resume()
 	begun := time.Now()

@@ -51,7 +51,7 @@ func network(t *testing.T, server *redistest.Server, rate int) string {
 	return l.Addr().String()
 }
 
-// throttled is never ahead of its rate.
+// throttled is never ahead of its rate. Where it is late, as a timer is that a busy machine fires, it catches up.
 type throttled struct {
 	io.Writer
 	rate  int
@@ -59,7 +59,7 @@ type throttled struct {
 }
 
 func (w *throttled) Write(p []byte) (int, error) {
-	if now := time.Now(); w.until.Before(now) {
+	if now := time.Now(); now.Sub(w.until) > 100*time.Millisecond { // it was idle
 		w.until = now
 	}
 	w.until = w.until.Add(time.Duration(len(p)) * time.Second / time.Duration(w.rate))
@@ -85,41 +85,58 @@ func TestLargeReadGetsTheTimeOfItsSize(t *testing.T) {
 	d := start(t, redisstore.Config{URL: "redis://" + network(t, server, 64<<20), OpTimeout: opTimeout})
 	eventually(t, cachetest.Patience, "redis answers", func() bool { return up(t, d) == 1 })
 	e := large(t, 5, 24<<20)
-	if stored, err := d.Write(t.Context(), e, cache.WriteOptions{}); err != nil || !stored {
-		t.Fatal(stored, err)
+	eventually(t, cachetest.Patience, "a large write", func() bool {
+		_, err := d.Write(t.Context(), e, cache.WriteOptions{})
+		return err == nil
+	})
+	var r cache.Reading
+	eventually(t, cachetest.Patience, "a large read", func() bool {
+		var err error
+		r, err = d.Read(t.Context(), e.Key, cache.ReadOptions{Lease: true, Holder: "h", TTL: time.Minute})
+		return err == nil
+	})
+	if r.Entry == nil || r.Entry.Version != e.Version || len(r.Entry.Parts[0]) != 24<<20 || r.Granted || r.Held {
+		t.Fatalf("granted %v, held %v", r.Granted, r.Held)
 	}
-	r, err := d.Read(t.Context(), e.Key, cache.ReadOptions{Lease: true, Holder: "h", TTL: time.Minute})
-	if err != nil || r.Entry == nil || r.Entry.Version != e.Version || len(r.Entry.Parts[0]) != 24<<20 || r.Granted || r.Held {
-		t.Fatalf("granted %v, held %v, %v", r.Granted, r.Held, err)
-	}
-	r, err = d.Read(t.Context(), e.Key, cache.ReadOptions{Judged: e.Version, Lease: true, Holder: "h", TTL: time.Minute})
-	if err != nil || r.Entry != nil || !r.Granted {
-		t.Errorf("for the version that is there: %+v, %v", r, err)
+	// A lease that was granted to nobody, because the reply came too late, is ended, and asked for again.
+	eventually(t, cachetest.Patience, "a lease for the version that is there", func() bool {
+		var err error
+		r, err = d.Read(t.Context(), e.Key, cache.ReadOptions{Judged: e.Version, Lease: true, Holder: "h", TTL: time.Minute})
+		return err == nil && !r.Held
+	})
+	if r.Entry != nil || !r.Granted {
+		t.Errorf("for the version that is there: %+v", r)
 	}
 }
 
 // A network that is too slow for large values is no reason to go without the small ones.
 func TestSlowTransfersDoNotTripTheBreaker(t *testing.T) {
 	server := redistest.Start(t)
-	d := start(t, redisstore.Config{URL: "redis://" + network(t, server, 4<<20), OpTimeout: opTimeout})
+	// A second is enough for what is small, whatever the machine does beside it. 16 MiB get another one, and need four.
+	d := start(t, redisstore.Config{URL: "redis://" + network(t, server, 4<<20), OpTimeout: time.Second})
 	eventually(t, cachetest.Patience, "redis answers", func() bool { return up(t, d) == 1 })
-	e := large(t, 5, 4<<20)
-	if stored, err := d.Write(t.Context(), e, cache.WriteOptions{}); err != nil || !stored {
-		t.Fatal(stored, err)
-	}
+	e := large(t, 5, 16<<20)
+	eventually(t, cachetest.Patience, "a large write", func() bool {
+		_, err := d.Write(t.Context(), e, cache.WriteOptions{})
+		return err == nil
+	})
 	var wg sync.WaitGroup
 	for range 5 {
 		wg.Go(func() {
 			if _, err := d.Read(t.Context(), e.Key, cache.ReadOptions{}); !errors.Is(err, cache.ErrUnavailable) {
-				t.Errorf("4 MiB at 4 MiB/s within half a second: %v", err)
+				t.Errorf("16 MiB at 4 MiB/s within two seconds: %v", err)
 			}
 		})
 	}
 	wg.Wait()
-	if n := outcomes(t, d, "fetch", "slow"); n != 5 {
+	if n := outcomes(t, d, "fetch", "slow"); n < 4 { // more than it takes to trip it
 		t.Errorf("%d of 5 transfers counted as slow", n)
 	}
-	if _, err := d.Read(t.Context(), key, cache.ReadOptions{}); err != nil {
-		t.Errorf("a small one: %v", err)
+	eventually(t, cachetest.Patience, "a small read", func() bool {
+		_, err := d.Read(t.Context(), key, cache.ReadOptions{})
+		return err == nil
+	})
+	if n := outcomes(t, d, "read", "refused"); n != 0 {
+		t.Errorf("%d small reads were refused", n)
 	}
 }

@@ -36,6 +36,21 @@ func StartCluster(t testing.TB) *Cluster {
 	return c
 }
 
+// Of is the node that a key belongs to.
+func (c *Cluster) Of(key string) *Server {
+	s := c.Nodes[0]
+	s.t.Helper()
+	slot, err := strconv.Atoi(s.CLI("CLUSTER", "KEYSLOT", key))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	i := len(c.Nodes) - 1
+	for slot < slots*i/len(c.Nodes) {
+		i--
+	}
+	return c.Nodes[i]
+}
+
 // URL is where the cluster is.
 func (c *Cluster) URL() string {
 	hosts := make([]string, len(c.Nodes))

@@ -131,7 +131,12 @@ func (s *Server) start() bool {
 // await repeats a look until it is content; false: the server exited.
 func (s *Server) await(what string, look func() bool) bool {
 	s.t.Helper()
-	deadline := time.NewTimer(patience)
+	return s.awaitFor(patience, what, look)
+}
+
+func (s *Server) awaitFor(within time.Duration, what string, look func() bool) bool {
+	s.t.Helper()
+	deadline := time.NewTimer(within)
 	defer deadline.Stop()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -141,7 +146,7 @@ func (s *Server) await(what string, look func() bool) bool {
 		case <-s.exited:
 			return false
 		case <-deadline.C:
-			s.t.Fatalf("redis-server on port %d: no %s within %v:\n%s", s.port, what, patience, s.output.tail())
+			s.t.Fatalf("redis-server on port %d: no %s within %v:\n%s", s.port, what, within, s.output.tail())
 		}
 	}
 	return true
