@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -77,18 +77,21 @@ func serve(t *testing.T, args ...string) (address string, log *buffer) {
 	return address, log
 }
 
+// listens gives the address on which a daemon that answers serves HTTP, from its log: a port that is chosen before may be
+// another's when the daemon wants it.
+func listens(t *testing.T, log *buffer, what string) string {
+	t.Helper()
+	found := regexp.MustCompile(`msg="serving HTTP" for=` + what + ` address=(\S+)`).FindStringSubmatch(log.String())
+	if found == nil {
+		t.Fatalf("the log does not say the address of %s:\n%s", what, log)
+	}
+	return found[1]
+}
+
 func TestServeAnswersProbesAndStopsInOrder(t *testing.T) {
-	var lc net.ListenConfig
-	free, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	metrics := free.Addr().String()
-	if err := free.Close(); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("ISRD_METRICS_LISTEN", metrics)
-	serve(t)
+	t.Setenv("ISRD_METRICS_LISTEN", "127.0.0.1:0")
+	_, log := serve(t)
+	metrics := listens(t, log, "metrics-listen")
 	for path, want := range map[string]string{"/healthz": "ok", "/readyz": "ok", "/metrics": "isrd_build_info"} {
 		reply, err := http.Get("http://" + metrics + path) //nolint:noctx // the test's own server
 		if err != nil {

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -14,18 +13,6 @@ import (
 	"testing"
 	"time"
 )
-
-// freeAddress gives an address on which nobody listens.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	var lc net.ListenConfig
-	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
 
 // TestAWebhookRegenerates goes the whole way: a signed request of a source, its rule, the queue, a process, the answer.
 func TestAWebhookRegenerates(t *testing.T) {
@@ -35,8 +22,8 @@ func TestAWebhookRegenerates(t *testing.T) {
 	}
 	const secret = "s3cret-of-the-cli-test"
 	t.Setenv("ISRD_WEBHOOK_SECRET", secret)
-	hooks := freeAddress(t)
-	address, _ := serve(t, "--app", "shop", "--webhook-listen", hooks, "--webhook-map", m)
+	address, log := serve(t, "--app", "shop", "--webhook-listen", "127.0.0.1:0", "--webhook-map", m)
+	hooks := listens(t, log, "webhook-listen")
 	r := connect(t, address, 0)
 	const body = `{"slug": "hello"}`
 	sent := fmt.Sprint(time.Now().Unix())

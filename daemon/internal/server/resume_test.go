@@ -73,32 +73,69 @@ func TestWhatCannotBeResumedIsNot(t *testing.T) {
 
 func TestMemoryOfClientsIsVouchedFor(t *testing.T) {
 	d := start(t, server.Config{})
-	s, w := d.resume(nil)
-	for what, ms := range map[string]uint32{"welcome": w.GetValidityMs(), "pong": s.ping().GetValidityMs()} {
-		if ms < 500 || ms > 1000 {
-			t.Errorf("%s: vouched for %d ms, want up to 1000", what, ms)
+	var w *isrdv1.Welcome
+	inTime(t, "vouched for at least 500 ms", func() bool { // a part is over if the machine stood still
+		var s *session
+		s, w = d.resume(nil)
+		least := uint32(1000)
+		for what, ms := range map[string]uint32{"welcome": w.GetValidityMs(), "pong": s.ping().GetValidityMs()} {
+			if ms > 1000 {
+				t.Errorf("%s: vouched for %d ms, want up to 1000", what, ms)
+			}
+			least = min(least, ms)
 		}
-	}
+		return least >= 500
+	})
 	if interval := w.GetPingIntervalMs(); interval < 100 || interval > 300 {
 		t.Errorf("pings every %d ms: the second must be renewed while it lasts", interval)
 	}
+}
+
+// inTime fails if something does not come in time three times in a row: once, the machine may have stood still.
+func inTime(t *testing.T, what string, try func() bool) {
+	t.Helper()
+	for range 3 {
+		if try() {
+			return
+		}
+	}
+	t.Errorf("not once in three times: %s", what)
+}
+
+// promised pings until the client is promised a good part of the bound, and returns until when at least.
+func (s *session) promised() time.Time {
+	s.t.Helper()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
+		asked := time.Now()
+		if ms := s.ping().GetValidityMs(); ms >= 500 {
+			return asked.Add(time.Duration(ms) * time.Millisecond)
+		}
+	}
+	s.t.Fatal("the client is promised nothing, or little")
+	return time.Time{}
 }
 
 // A client that holds old content by a promise is waited for, and one that acknowledges is not.
 func TestRevalidationWaitsForClients(t *testing.T) {
 	d := start(t, server.Config{})
 	good, deaf, other := d.open("shop"), d.open("shop"), d.open("shop")
-	begin := time.Now()
-	other.revalidate("a")
-	if took := time.Since(begin); took > 500*time.Millisecond {
-		t.Errorf("took %v with clients that acknowledge", took)
+	atOnce := func(tag string) bool {
+		begin := time.Now()
+		other.revalidate(tag)
+		took := time.Since(begin)
+		t.Logf("%s took %v", tag, took)
+		return took <= 500*time.Millisecond
 	}
+	inTime(t, "nobody is waited for with clients that acknowledge", func() bool {
+		good.promised()
+		deaf.promised()
+		return atOnce("a")
+	})
 	deaf.deaf.Store(true)
-	deaf.ping()
-	begin = time.Now()
+	until := deaf.promised()
 	other.revalidate("b")
-	if took := time.Since(begin); took < 500*time.Millisecond || took > 3*time.Second {
-		t.Errorf("took %v although a client was promised a second", took)
+	if left := time.Until(until); left > 0 || left < -2*time.Second {
+		t.Errorf("returned %v before what a client was promised was over", left)
 	}
 	// From then on it is promised nothing, so that it holds up nobody.
 	for deadline := time.Now().Add(patience); deaf.ping().GetValidityMs() != 0; {
@@ -107,14 +144,12 @@ func TestRevalidationWaitsForClients(t *testing.T) {
 		}
 	}
 	other.revalidate("c") // what it was promised last may not be over
-	begin = time.Now()
-	other.revalidate("d")
-	if took := time.Since(begin); took > 500*time.Millisecond {
-		t.Errorf("took %v: it waits again for a client that acknowledges nothing", took)
-	}
-	if good.ping().GetValidityMs() == 0 {
-		t.Error("a good client is vouched for no more")
-	}
+	inTime(t, "nobody waits again for a client that acknowledges nothing", func() bool {
+		good.promised()
+		deaf.ping()
+		return atOnce("d")
+	})
+	good.promised()
 }
 
 func TestLeasesAreClaimedByTheNextSession(t *testing.T) {

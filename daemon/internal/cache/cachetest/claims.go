@@ -9,7 +9,7 @@ import (
 // claimTests are about leases that live on, those that change hands, and keys that are not worth one.
 var claimTests = []contractTest{
 	{"renewing lets a lease live on", func(f *fixture) {
-		first := f.acquire("/p", ask("one", 80*time.Millisecond))
+		first := f.acquire("/p", ask("one", 10*time.Second))
 		if !f.renew(f.a, "/p", first.Token, time.Minute) {
 			f.Fatal("the lease could not be renewed")
 		}

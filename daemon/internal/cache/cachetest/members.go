@@ -39,8 +39,10 @@ var memberTests = []contractTest{
 	}},
 	{"who has proven and appends does not wait for itself", func(f *fixture) {
 		f.follow(f.a, f.app)
-		f.vouch(f.a)
-		f.awaitAtOnce(f.append(f.a, hard("t")))
+		f.atOnce(func() tag.Position {
+			f.vouch(f.a)
+			return f.append(f.a, hard("t"))
+		})
 	}},
 	{"a member is waited for until it acknowledges", testAwaitAcknowledged},
 	{"a proof says up to where a member's clients were told", func(f *fixture) {
@@ -52,14 +54,23 @@ var memberTests = []contractTest{
 	}},
 	{"a member that acknowledged before anybody waits is not waited for", func(f *fixture) {
 		f.two()
-		p := f.awaited()
-		f.acknowledge(f.b, p)
-		f.awaitAtOnce(p)
-		f.prove(f.b, tag.Position{}) // which began before the acknowledgement
-		f.awaitAtOnce(p)
-		q := f.append(f.a, hard("t"))
-		f.prove(f.b, q)
-		f.awaitAtOnce(q)
+		acknowledged := func() tag.Position {
+			p := f.awaited()
+			f.acknowledge(f.b, p)
+			return p
+		}
+		f.atOnce(acknowledged)
+		f.atOnce(func() tag.Position {
+			p := acknowledged()
+			f.returned(f.await(f.a, p), "after the acknowledgement")
+			f.prove(f.b, tag.Position{}) // which began before the acknowledgement
+			return p
+		})
+		f.atOnce(func() tag.Position {
+			p := f.awaited()
+			f.prove(f.b, p)
+			return p
+		})
 	}},
 	{"a member that falls silent is waited for until it vouches for nothing", testAwaitSilent},
 	{"every member is waited for, whoever appends", func(f *fixture) {
@@ -98,7 +109,7 @@ var memberTests = []contractTest{
 
 func testAwaitAcknowledged(f *fixture) {
 	f.two()
-	for {
+	for late := 0; ; {
 		proven := time.Now()
 		f.vouch(f.b)
 		before := f.append(f.a, hard("before"))
@@ -117,26 +128,40 @@ func testAwaitAcknowledged(f *fixture) {
 		f.acknowledge(f.b, p)
 		acknowledged := time.Now()
 		f.returned(waiting, "after the acknowledgement")
-		if took := time.Since(acknowledged); took > cache.Bound {
-			f.Errorf("returned %v after the acknowledgement", took)
+		took := time.Since(acknowledged)
+		if took <= cache.Bound {
+			return
 		}
-		return
+		if late++; late == inARow {
+			f.Errorf("returned %v after the acknowledgement, and was late %d times in a row", took, late)
+			return
+		}
 	}
 }
 
 func testAwaitSilent(f *fixture) {
 	f.two()
-	until := f.vouch(f.b)
-	p := f.append(f.a, hard("t"))
-	f.returned(f.await(f.a, p), "after the member's time was over")
-	if early := time.Until(until); early > 0 {
-		f.Errorf("returned %v before the member's time was over", early)
+	var p tag.Position
+	for i := range inARow {
+		until := f.vouch(f.b)
+		p = f.append(f.a, hard("t"))
+		f.returned(f.await(f.a, p), "after the member's time was over")
+		left := time.Until(until)
+		if left > 0 {
+			f.Errorf("returned %v before the member's time was over", left)
+		}
+		if left >= -2*cache.Bound {
+			break
+		}
+		if i == inARow-1 {
+			f.Errorf("returned %v after the member's time was over, and was late %d times in a row", -left, inARow)
+		}
 	}
-	if late := time.Since(until); late > 2*cache.Bound {
-		f.Errorf("returned %v after the member's time was over", late)
-	}
-	f.awaitAtOnce(p) // asked again, with nobody left
+	f.atOnce(func() tag.Position { return p }) // asked again, with nobody left
 }
+
+// inARow is how often something has to be late to be a failure: once, the machine may have stood still.
+const inARow = 3
 
 // two skips the test if there is only one daemon, and has both follow.
 func (f *fixture) two() {
@@ -202,12 +227,17 @@ func (f *fixture) returned(waiting <-chan struct{}, when string) {
 	}
 }
 
-// awaitAtOnce fails if anybody is waited for.
-func (f *fixture) awaitAtOnce(p tag.Position) {
+// atOnce fails if anybody is waited for, with what prepare makes each time.
+func (f *fixture) atOnce(prepare func() tag.Position) {
 	f.Helper()
-	begun := time.Now()
-	f.returned(f.await(f.a, p), "although there is nobody to wait for")
-	if took := time.Since(begun); took > cache.Bound/2 {
-		f.Errorf("waited for %v although there is nobody to wait for", took)
+	var took time.Duration
+	for range inARow {
+		p := prepare()
+		begun := time.Now()
+		f.returned(f.await(f.a, p), "although there is nobody to wait for")
+		if took = time.Since(begun); took <= cache.Bound/2 {
+			return
+		}
 	}
+	f.Errorf("waited for %v, and %d times in a row, although there is nobody to wait for", took, inARow)
 }

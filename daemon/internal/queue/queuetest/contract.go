@@ -26,8 +26,8 @@ var tests = []struct {
 	{"what fails is tried again later, and is dead in the end", func(c *queue.Config) { c.Attempts = 3 }, testFailures},
 	{"dead jobs are retried or dropped", nil, testDead},
 	{"the oldest dead job makes room", func(c *queue.Config) { c.MaxDead = 3 }, testDeadBound},
-	{"a worker that went away is followed, and cannot end what it lost", func(c *queue.Config) { c.Lease = 100 * time.Millisecond }, testFencing},
-	{"a claim lives while it is renewed", func(c *queue.Config) { c.Lease = 400 * time.Millisecond }, testRenew},
+	{"a worker that went away is followed, and cannot end what it lost", func(c *queue.Config) { c.Lease = time.Second }, testFencing},
+	{"a claim lives while it is renewed", func(c *queue.Config) { c.Lease = 1500 * time.Millisecond }, testRenew},
 	{"a job that was given back counts no attempt", nil, testGiveBack},
 	{"there is no room without end, and least for bulk", func(c *queue.Config) { c.Max = 200 }, testFull},
 	{"builds have jobs of their own, and any will do for some", nil, testBuilds},
@@ -131,13 +131,13 @@ func testAgain(f *fixture) {
 func testJoined(f *fixture) {
 	first := f.add(page("/p"))
 	taken := f.one()
-	begun := time.Now()
 	next := f.add(page("/p"))
 	f.finish(taken, queue.Result{Verdict: queue.TryAgain, Reason: "its data was revalidated meanwhile", Delay: time.Millisecond})
 	again := f.one()
-	if again.ID != first.ID || time.Since(begun) < 40*time.Millisecond {
-		f.Fatalf("claimed %+v after %v, want the second attempt once the path has settled", again, time.Since(begun))
+	if again.ID != first.ID {
+		f.Fatalf("claimed %+v, want the second attempt", again)
 	}
+	f.settled(taken, again, 50*time.Millisecond)
 	f.finish(again, written)
 	f.want(first.ID, queue.Done)
 	f.want(next.ID, queue.Done)
@@ -204,19 +204,29 @@ func testDropNext(f *fixture) {
 
 func testSettle(f *fixture) {
 	f.add(page("/p"))
-	taken := f.one()
-	begun := time.Now()
+	first := f.one()
 	next := f.add(page("/p"))
-	f.finish(taken, written)
-	j := f.one()
-	if took := time.Since(begun); j.ID != next.ID || took < 200*time.Millisecond {
-		f.Errorf("%+v after %v", j, took)
+	f.finish(first, written)
+	second := f.one()
+	if second.ID != next.ID {
+		f.Errorf("claimed %+v, want %s", second, next.ID)
 	}
-	begun = time.Now()
-	f.finish(j, written)
+	f.settled(first, second, 300*time.Millisecond)
+	f.finish(second, written)
 	late := f.add(page("/p")) // after it has ended
-	if j := f.one(); j.ID != late.ID || time.Since(begun) < 200*time.Millisecond {
-		f.Errorf("%+v after %v", j, time.Since(begun))
+	third := f.one()
+	if third.ID != late.ID {
+		f.Errorf("claimed %+v, want %s", third, late.ID)
+	}
+	f.settled(second, third, 300*time.Millisecond)
+}
+
+// settled says that a path was claimed no sooner than it may be, by the queue's own clock: a test's begins when a claim has
+// been answered, which may be later by any time.
+func (f *fixture) settled(before, after queue.Job, settle time.Duration) {
+	f.Helper()
+	if took := time.Duration(after.Claimed-before.Claimed) * time.Millisecond; took < settle {
+		f.Errorf("claimed again %v after the claim before, want at least %v", took, settle)
 	}
 }
 
@@ -278,26 +288,26 @@ func testBuildsStarve(f *fixture) {
 }
 
 func testFailures(f *fixture) {
+	const delay = 100 * time.Millisecond
 	t := f.add(page("/p"))
+	var due int64 // by the queue's own clock: the test's may be late
 	for attempt := range 3 {
-		begun := time.Now()
 		j := f.one()
-		if took := time.Since(begun); attempt > 0 && took < 60*time.Millisecond {
-			f.Errorf("tried again after %v", took)
+		if j.Claimed < due {
+			f.Errorf("tried again %d ms before it was due", due-j.Claimed)
 		}
-		f.finish(j, queue.Result{Verdict: queue.TryAgain, Reason: "500", HTTPStatus: 500, Delay: 100 * time.Millisecond})
+		finished := time.Now()
+		f.finish(j, queue.Result{Verdict: queue.TryAgain, Reason: "500", HTTPStatus: 500, Delay: delay})
 		if attempt < 2 {
-			if j := f.want(t.ID, queue.Failed); j.Reason != "500" || j.HTTPStatus != 500 || j.RetryAt <= j.Claimed || j.Attempt != attempt+1 {
+			j := f.want(t.ID, queue.Failed)
+			due = j.RetryAt
+			if j.Reason != "500" || j.HTTPStatus != 500 || due < j.Claimed+delay.Milliseconds() || j.Attempt != attempt+1 {
 				f.Errorf("failed: %+v", j)
 			}
 			if again := f.add(page("/p")); !again.Collapsed || again.ID != t.ID {
 				f.Error("a job that is tried again is not that of its path")
 			}
-			c, err := f.b.Claim(f.Context(), f.app, options(1))
-			f.must(err)
-			if len(c.Jobs) != 0 || c.Next <= 0 || c.Next > 100*time.Millisecond {
-				f.Errorf("before it is due: %+v", c)
-			}
+			f.notYet(finished.Add(delay - 5*time.Millisecond)) // the queue counts whole milliseconds
 		}
 	}
 	if j := f.want(t.ID, queue.Dead); j.Reason != "500" || j.Attempt != 3 || !j.Ended() {
@@ -305,6 +315,19 @@ func testFailures(f *fixture) {
 	}
 	f.none()
 	f.counts(0, 1)
+}
+
+// notYet says that there is a job, and that it is not due before that time. After it, the job may be had, and goes back.
+func (f *fixture) notYet(due time.Time) {
+	f.Helper()
+	c, err := f.b.Claim(f.Context(), f.app, options(1))
+	f.must(err)
+	if time.Now().Before(due) && (len(c.Jobs) != 0 || c.Next <= 0 || c.Next > 100*time.Millisecond) {
+		f.Errorf("%v before it is due: %+v", time.Until(due), c)
+	}
+	for _, j := range c.Jobs {
+		f.finish(j, queue.Result{Verdict: queue.GiveBack})
+	}
 }
 
 func (f *fixture) kill(path string) string {
