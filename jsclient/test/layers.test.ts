@@ -67,7 +67,7 @@ const ALLOWED: Record<string, string[]> = {
   link: ["deadline", "errors", "gen", "heartbeat", "jobs", "transport", "wire", "@bufbuild/protobuf"],
   greeting: ["deadline", "errors", "gen", "jobs", "link", "transport", "@bufbuild/protobuf"],
   delivery: ["errors", "gen", "link", "log", "outbox"],
-  dialling: ["address", "errors", "transport"],
+  dialling: ["address", "deadline", "errors", "transport"],
   releases: ["errors", "gen", "link", "log", "@bufbuild/protobuf"],
   resume: ["gen", "lease", "releases", "@bufbuild/protobuf"],
   requests: ["errors", "gen", "link", "releases", "transport", "@bufbuild/protobuf"],
